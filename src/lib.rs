@@ -1,0 +1,41 @@
+//! Causerie: a self-hosted real-time chat server, thread per core, encrypted, durable before it is delivered.
+//!
+//! The map. The **pure half** decides and compiles alone (`cargo check --lib --no-default-features`): no clock, socket, thread,
+//! future or randomness of its own. The **shell** carries out.
+//!
+//! | folder | half | what it is |
+//! |---|---|---|
+//! | [`base`] | pure | identifiers, time, limits, codes, plain data |
+//! | [`chat`] | pure | rooms and people: what may happen and what follows |
+//! | [`wire`] | pure | bytes ↔ typed frames |
+//! | [`auth`] | pure | who is speaking |
+//! | [`connection`] | pure | one connection from first byte to last |
+//! | [`shard`] | pure | what one core owns |
+//! | [`store`] | pure (port, record, seal, memory) and shell (embedded) | keeping |
+//! | [`metrics`] | pure (counters) and shell (expose) | watching |
+//! | `runtime` | shell | glommio: executors, lanes, pump, pools |
+//! | `net` | shell | sockets, TLS, HTTP, REST |
+//! | `config` | shell | settings, raw and checked |
+
+#[deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
+pub mod auth;
+#[deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
+pub mod base;
+#[deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
+pub mod chat;
+#[deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
+pub mod connection;
+#[deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
+pub mod metrics;
+#[deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
+pub mod shard;
+pub mod store;
+#[deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
+pub mod wire;
+
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod net;
+#[cfg(feature = "server")]
+pub mod runtime;

@@ -1,0 +1,2 @@
+//! The `causerie` command.
+fn main() {}

@@ -1,0 +1,7 @@
+//! Counters as plain numbers, one set a shard, and how they are shown to Prometheus.
+
+pub mod counters;
+#[cfg(feature = "server")]
+pub mod expose;
+
+pub use counters::{Counters, Snapshot};
