@@ -296,8 +296,7 @@ impl Driver {
                 self.trouble(&format!("error {code}"));
             }
             "resync" | "reload" | "notice" => self.trouble(&frame.kind),
-            "presence" | "typing" | "hello" | "history" | "resumed" | "rooms" => {}
-            _ => {
+            "chat" | "join" | "leave" | "delete" | "system" => {
                 let (Some(room), Some(seq)) = (frame.room_id, frame.seq) else { return };
                 let message = frame.content.as_deref().and_then(message);
                 let key = message.map(|(key, _)| key).filter(|_| frame.kind == "chat");
@@ -314,6 +313,8 @@ impl Driver {
                     }
                 }
             }
+            // Presence, typing and the like stand in no log.
+            _ => {}
         }
     }
 
@@ -345,10 +346,14 @@ impl Driver {
 /// Which message a text is, and when it was meant to be sent.
 #[must_use]
 pub fn message(content: &str) -> Option<(Uuid, Duration)> {
-    let mut words = content.split(' ');
-    let key = Uuid::try_parse(words.next()?).ok()?;
-    let due = words.next()?.parse().ok()?;
-    Some((key, Duration::from_nanos(due)))
+    let due = content.split(' ').nth(1)?.parse().ok()?;
+    Some((key(content)?, Duration::from_nanos(due)))
+}
+
+/// Which message a text is: its first word is the id it was sent with.
+#[must_use]
+pub fn key(content: &str) -> Option<Uuid> {
+    Uuid::try_parse(content.split(' ').next()?).ok()
 }
 
 fn micros(time: Duration) -> u64 {
@@ -376,5 +381,6 @@ mod tests {
         let key = Uuid::from_u128(5);
         assert_eq!(message(&format!("{key} 1500 lorem")), Some((key, Duration::from_nanos(1500))));
         assert_eq!(message("hello"), None);
+        assert_eq!(super::key(&format!("{key}")), Some(key));
     }
 }

@@ -57,7 +57,7 @@ struct Run {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// The secret that the server shares with its token issuer
-    #[arg(long, env = "CAUSERIE_LOAD_SECRET")]
+    #[arg(long)]
     secret: String,
     /// `iss` of the tokens
     #[arg(long, default_value = "go42")]

@@ -143,7 +143,7 @@ pub fn read_log(http: &mut Http, token: &str, room: Uuid) -> Result<Log, Failure
         for row in rows {
             let seq = row["seq"].as_u64().context_none("a row without seq")?;
             let text = row["content"].as_str().filter(|_| row["type"].as_str().is_none_or(|kind| kind == "chat"));
-            let key = text.and_then(drive::message).map(|(key, _)| key);
+            let key = text.and_then(drive::key);
             log.entries.push(Entry { seq, key });
             after = after.max(seq);
         }

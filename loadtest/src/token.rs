@@ -33,7 +33,8 @@ impl Issuer {
         let now = unix_seconds();
         self.sign(&serde_json::json!({
             "iss": self.issuer, "aud": [self.audience], "sub": subject, "iat": now, "nbf": now,
-            "exp": now + seconds, "jti": Uuid::now_v7(), "kid": self.key_id(), "username": name,
+            "exp": now + seconds, "jti": Uuid::now_v7(), "kid": self.key_id(),
+            "preferred_username": name,
         }))
     }
 
