@@ -4,7 +4,9 @@
 //! `CRASH_ROUNDS` (5) and `CRASH_SEED` (1) change how often and when. SIGKILL leaves the page cache alive: that acked means *on disk*
 //! is shown by `sync.rs`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // a test may fail loudly
+// A test may fail loudly, and prints what it measured.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::unwrap_in_result, clippy::panic, clippy::print_stderr)]
+#![allow(clippy::wildcard_enum_match_arm, clippy::needless_pass_by_value, clippy::needless_for_each)]
 #![allow(missing_docs)]
 
 mod support;
@@ -48,7 +50,9 @@ fn nothing_acked_is_lost_doubled_or_moved_by_sigkill() {
             let threads: Vec<_> = clients.iter_mut().map(|client| scope.spawn(|| client.live())).collect();
             thread::sleep(until_kill);
             server.kill();
-            threads.into_iter().for_each(|t| t.join().expect("a client"));
+            for thread in threads {
+                thread.join().expect("a client");
+            }
         });
         random = split_mix(random);
         if random % 4 == 0 {
@@ -81,7 +85,11 @@ fn judge(server: &Server, owner: &Person, rooms: &[Uuid], clients: &[Talker], ev
         faults.iter().take(20).map(ToString::to_string).collect::<Vec<_>>().join("\n")
     );
     let stored: usize = evidence.logs.values().map(|log| log.entries.len()).sum();
-    eprintln!("round {round}: {} acks, {} views, {stored} events stored, no fault", evidence.answers.len(), evidence.views.len());
+    eprintln!(
+        "round {round}: {} acks, {} views, {stored} events stored, no fault",
+        evidence.answers.len(),
+        evidence.views.len()
+    );
 }
 
 /// Where a client stands in a room.
@@ -137,7 +145,9 @@ impl Talker {
     /// One connection, from opening to being cut.
     fn live(&mut self) {
         self.began = self.stands.iter().map(|s| s.seq).collect();
-        let Ok(mut client) = client::open(&self.person.address(), "/ws/chat", &[], &self.person.config()) else { return };
+        let Ok(mut client) = client::open(&self.person.address(), "/ws/chat", &[], &self.person.config()) else {
+            return;
+        };
         let hello = json!({"type": "auth", "content": self.person.token, "metadata": {"hold": true}});
         let mut waiting = self.stands.len();
         if client.send(&hello).is_err() || self.resume(&mut client, None).is_err() {
@@ -159,12 +169,8 @@ impl Talker {
             client.take_raw();
             self.heard(&frame);
             match frame["type"].as_str() {
-                Some("resumed") if frame["metadata"]["more"] == true => {
-                    if self.resume(&mut client, Some(&frame["room_id"])).is_err() {
-                        return;
-                    }
-                }
-                Some("resumed") => waiting -= 1,
+                Some("resumed") if frame["metadata"]["more"] != true => waiting -= 1,
+                Some("resumed") if self.resume(&mut client, Some(&frame["room_id"])).is_err() => return,
                 Some("ack") => {
                     let had = self.open.len();
                     self.open.retain(|(id, _)| frame["id"] != json!(id));
@@ -182,17 +188,14 @@ impl Talker {
     fn heard(&mut self, frame: &Value) {
         let place = frame["room_id"].as_str().and_then(|id| Uuid::try_parse(id).ok());
         let Some(stand) = self.stands.iter_mut().find(|s| Some(s.room) == place) else { return };
-        if let Some(seq) = frame["seq"].as_u64() {
-            if is_event(frame) || frame["type"] == "ack" {
-                stand.saw(seq);
-            }
+        if let Some(seq) = frame["seq"].as_u64().filter(|_| is_event(frame) || frame["type"] == "ack") {
+            stand.saw(seq);
         }
     }
 
     fn resume(&self, client: &mut Client, only: Option<&Value>) -> Result<(), causerie_load::Failure> {
         let wanted = self.stands.iter().filter(|s| only.is_none_or(|room| *room == json!(s.room)));
-        let places: Vec<Value> =
-            wanted.map(|s| json!({"room_id": s.room, "epoch": s.epoch, "seq": s.seq})).collect();
+        let places: Vec<Value> = wanted.map(|s| json!({"room_id": s.room, "epoch": s.epoch, "seq": s.seq})).collect();
         client.send(&json!({"type": "resume", "metadata": {"rooms": places}}))
     }
 

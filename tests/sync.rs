@@ -5,7 +5,9 @@
 //! by hand: `Durability::None` instead of `Immediate` in the store's writer lets the acks of the first test come after a
 //! millisecond and those of the second come at all.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // a test may fail loudly
+// A test may fail loudly, and prints what it measured.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::unwrap_in_result, clippy::panic, clippy::print_stderr)]
+#![allow(clippy::wildcard_enum_match_arm, clippy::needless_pass_by_value, clippy::needless_for_each)]
 #![allow(missing_docs)]
 
 mod support;
@@ -31,7 +33,12 @@ impl Tamper {
         let stderr = fs::File::create(&log).expect("a file");
         let child = Command::new("strace")
             .args(["-f", "-qq", "-p", &server.pid().to_string(), "-o", "/dev/null"])
-            .args(["-e", "trace=fdatasync,fsync,sync_file_range,msync", "-e", &format!("inject=fdatasync,fsync:{inject}")])
+            .args([
+                "-e",
+                "trace=fdatasync,fsync,sync_file_range,msync",
+                "-e",
+                &format!("inject=fdatasync,fsync:{inject}"),
+            ])
             .stdin(Stdio::null())
             .stderr(stderr)
             .spawn()

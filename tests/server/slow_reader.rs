@@ -44,7 +44,7 @@ fn a_reader_that_stops_is_told_to_resume_and_others_do_not_wait() {
     // Eve reads again: told where she stands, or asked to come back.
     let mut got: Vec<u64> = Vec::new();
     let from = loop {
-        match slow.poll(Duration::from_secs(60)) {
+        match slow.poll(Duration::from_mins(1)) {
             Got::Frame(frame) if is_event(&frame) => got.push(seq(&frame)),
             Got::Frame(frame) if frame["type"] == "resync" => {
                 assert_eq!(frame["room_id"], json!(room));

@@ -17,7 +17,7 @@ pub use server::{Server, Setup};
 pub use socket::Socket;
 
 /// How long anything may take before a test is ended. Not a limit on performance: the machine is noisy.
-pub const WATCHDOG: Duration = Duration::from_secs(60);
+pub const WATCHDOG: Duration = Duration::from_mins(1);
 
 /// Asks again and again until there is an answer; panics when there is none within [`WATCHDOG`].
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {

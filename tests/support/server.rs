@@ -55,7 +55,7 @@ impl Setup {
     }
 
     /// One key of the configuration, as `CAUSERIE_SECTION__KEY`.
-    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
+    pub fn set(mut self, key: &str, value: impl std::fmt::Display) -> Self {
         let (section, name) = key.rsplit_once('.').expect("section.key");
         let variable = format!("CAUSERIE_{}__{}", section.replace('.', "__").to_uppercase(), name.to_uppercase());
         self.env.retain(|(k, _)| *k != variable);
@@ -282,7 +282,8 @@ impl Server {
         let answer = self.admin("/metrics");
         assert_eq!(answer.status, 200, "{}", answer.text());
         let of_name = |line: &&str| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])) && words.iter().all(|w| line.contains(w))
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
+                && words.iter().all(|w| line.contains(w))
         };
         let value = |line: &str| line.rsplit(' ').next().and_then(|v| v.parse::<f64>().ok());
         answer.text().lines().filter(of_name).filter_map(value).sum()
