@@ -2,33 +2,53 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use super::problem::Problem;
 
-/// A successful answer: status and body.
+/// A successful answer. Its body is written at once, so that it may borrow from what the handler holds.
 #[derive(Debug)]
-pub struct Reply<T>(pub StatusCode, pub T);
+pub struct Reply(Response);
 
-impl<T> Reply<T> {
+impl Reply {
+    /// This status with this body.
+    pub fn new<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Self {
+        Self(match to_string(body) {
+            Ok(text) => bytes(status, HeaderValue::from_static("application/json"), text),
+            Err(error) => Problem::internal(format!("an answer could not be written: {error}")).into_response(),
+        })
+    }
+
     /// 200 with this body.
-    pub fn ok(body: T) -> Self {
-        Self(StatusCode::OK, body)
+    pub fn ok<T: Serialize + ?Sized>(body: &T) -> Self {
+        Self::new(StatusCode::OK, body)
     }
 
     /// 201 with this body.
-    pub fn created(body: T) -> Self {
-        Self(StatusCode::CREATED, body)
+    pub fn created<T: Serialize + ?Sized>(body: &T) -> Self {
+        Self::new(StatusCode::CREATED, body)
+    }
+
+    /// 204.
+    pub fn empty() -> Self {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Self(response)
+    }
+
+    /// With one header more.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers_mut().append(name, value);
+        self
     }
 }
 
-impl<T: Serialize> IntoResponse for Reply<T> {
+impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        match to_string(&self.1) {
-            Ok(text) => bytes(self.0, HeaderValue::from_static("application/json"), text),
-            Err(error) => Problem::internal(format!("an answer could not be written: {error}")).into_response(),
-        }
+        self.0
     }
 }
 
