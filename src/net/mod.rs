@@ -1,3 +1,8 @@
-//! Sockets: listeners, TLS, HTTP, WebSocket.
+//! Sockets: listeners, TLS, HTTP, WebSocket, REST.
+
 pub mod cert;
+pub mod peer;
+pub mod rest;
 pub mod tls;
+
+pub use peer::Peer;
