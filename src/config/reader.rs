@@ -28,9 +28,10 @@ impl<'a> Reader<'a> {
     /// Tells what nobody asked for, and gives the keys that exist.
     pub(super) fn finish(self) -> Vec<&'static str> {
         for (key, source) in self.raw.left() {
-            let hint = nearest(&key, self.asked.iter().copied())
-                .map(|meant| format!(", did you mean {meant}?"))
-                .unwrap_or_else(|| ": config/default.toml explains every key".to_owned());
+            let hint = nearest(&key, self.asked.iter().copied()).map_or_else(
+                || ": config/default.toml explains every key".to_owned(),
+                |meant| format!(", did you mean {meant}?"),
+            );
             self.problems.add(key, Some(source), format!("there is no such key{hint}"));
         }
         self.asked
@@ -130,15 +131,13 @@ impl<'a> Reader<'a> {
         };
         let mut numbers = Vec::new();
         for item in items {
-            match item.and_then(|item| usize::try_from(item).ok()).filter(|item| range.contains(item)) {
-                Some(number) => numbers.push(number),
-                None => {
-                    let says =
-                        format!("must be a list of numbers from {} to {}, such as [0, 1]", range.start(), range.end());
-                    self.problem(key, says);
-                    return Vec::new();
-                }
-            }
+            let fits = item.and_then(|item| usize::try_from(item).ok()).filter(|item| range.contains(item));
+            let Some(number) = fits else {
+                let (from, to) = (range.start(), range.end());
+                self.problem(key, format!("must be a list of numbers from {from} to {to}, such as [0, 1]"));
+                return Vec::new();
+            };
+            numbers.push(number);
         }
         numbers
     }
