@@ -262,7 +262,7 @@ mod tests {
         let screen = Screen::default();
         let settings = Audit { file: Some(path.clone()), in_log: false };
         for _ in 0..2 {
-            let (dispatch, guard) = build(&log("error", LogFormat::Human), &settings, screen.clone()).unwrap();
+            let (dispatch, guard) = build(&log("info", LogFormat::Human), &settings, screen.clone()).unwrap();
             tracing::dispatcher::with_default(&dispatch, || {
                 tracing::error!("a normal line");
                 audit(&refused());
