@@ -15,6 +15,7 @@
 //! | [`metrics`] | pure (counters) and shell (expose) | watching |
 //! | `runtime` | shell | glommio: executors, lanes, pump, pools |
 //! | `net` | shell | sockets, TLS, HTTP, REST |
+//! | `keys` | shell | where token keys come from; password hashing |
 //! | `config` | shell | settings, raw and checked |
 //! | `log`, `welcome` | shell | what operators are told |
 //! | `app` | shell | joins all parts |
@@ -39,6 +40,8 @@ pub mod wire;
 pub mod app;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
+pub mod keys;
 #[cfg(feature = "server")]
 pub mod log;
 #[cfg(feature = "server")]

@@ -1,5 +1,7 @@
 //! Access tokens made by somebody else's library, good ones and forged ones. The vectors were made once with PyJWT.
 
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 
 use causerie::auth::claims::{Flaw, Rules};
