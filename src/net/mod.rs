@@ -1,6 +1,7 @@
-//! Sockets, TLS, HTTP and REST.
-
+//! Sockets: listeners, TLS, HTTP, WebSocket; and REST.
+pub mod cert;
 pub mod peer;
 pub mod rest;
+pub mod tls;
 
 pub use peer::Peer;
