@@ -19,6 +19,8 @@ pub mod problem;
 pub mod reach;
 mod rooms;
 pub mod state;
+#[cfg(test)]
+mod tests;
 pub mod trace;
 pub mod users;
 
