@@ -1,5 +1,4 @@
-//! Sockets: listeners, TLS, HTTP, WebSocket, REST.
-
+//! Sockets: listeners, TLS, HTTP, WebSocket; and REST.
 pub mod cert;
 pub mod peer;
 pub mod rest;

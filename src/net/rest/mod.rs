@@ -6,15 +6,23 @@
 //! and the security headers of every answer are that one's.
 
 pub mod auth;
+pub mod contract;
 pub mod extract;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod json;
+mod members;
+mod messages;
+mod page;
 pub mod pages;
 pub mod problem;
 pub mod reach;
+mod rooms;
 pub mod state;
+#[cfg(test)]
+mod tests;
 pub mod trace;
+pub mod users;
 
 pub use extract::{Caller, IdempotencyKey, Ids, JsonBody, Params};
 pub use json::Reply;
@@ -32,9 +40,9 @@ pub const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// All routes, ready to be called.
 pub fn router(state: RestState) -> axum::Router {
-    let (router, _api) = all().split_for_parts();
+    let (router, api) = all().split_for_parts();
     router
-        .merge(pages::routes())
+        .merge(pages::routes(contract::text(api)))
         .fallback(async || Problem::from(Code::NotFound))
         .method_not_allowed_fallback(async || Problem::from(Code::MethodNotAllowed))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -44,5 +52,10 @@ pub fn router(state: RestState) -> axum::Router {
 
 /// The routes that stand in the contract.
 fn all() -> OpenApiRouter<RestState> {
-    OpenApiRouter::new().merge(auth::routes())
+    OpenApiRouter::new()
+        .merge(auth::routes())
+        .merge(users::routes())
+        .merge(rooms::routes())
+        .merge(members::routes())
+        .merge(messages::routes())
 }
