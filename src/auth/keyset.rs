@@ -189,6 +189,7 @@ impl Key {
 
     /// Tells it from any other key, to see a change. Holds hashes of secrets: not for logs.
     #[must_use]
+    #[cfg(feature = "server")]
     pub(crate) fn fingerprint(&self) -> String {
         let bytes = match self.material.kind() {
             DecodingKeyKind::SecretOrDer(bytes) => bytes.clone(),
