@@ -1,3 +1,7 @@
-//! Sockets: listeners, TLS, HTTP, WebSocket.
+//! Sockets: listeners, TLS, HTTP, WebSocket; and REST.
 pub mod cert;
+pub mod peer;
+pub mod rest;
 pub mod tls;
+
+pub use peer::Peer;
