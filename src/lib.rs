@@ -16,6 +16,7 @@
 //! | `runtime` | shell | glommio: executors, lanes, pump, pools |
 //! | `net` | shell | sockets, TLS, HTTP, REST |
 //! | `config` | shell | settings, raw and checked |
+//! | `client` | shell | `causerie chat`, the reference client of the protocol |
 
 #[deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
 pub mod auth;
@@ -33,6 +34,8 @@ pub mod store;
 #[deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
 pub mod wire;
 
+#[cfg(feature = "server")]
+pub mod client;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg(feature = "server")]
