@@ -1,1 +1,3 @@
-//! Skeleton.
+//! Sockets: listeners, TLS, HTTP, WebSocket.
+pub mod cert;
+pub mod tls;
