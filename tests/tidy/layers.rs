@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The shell.
     ("store/backends", &["base", "store", "metrics", "shard", "keys"]),
     ("metrics/expose", &["metrics", "store/backends"]),
-    ("keys", &["base", "auth", "store", "store/backends"]),
+    ("keys", &["base", "auth", "config"]),
     ("config", &["base"]),
     ("log", &["config", "shard"]),
     ("welcome", &[]),
