@@ -1,3 +1,4 @@
 //! Sockets: listeners, TLS, HTTP, WebSocket.
 pub mod cert;
+pub mod operators;
 pub mod tls;
