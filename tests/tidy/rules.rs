@@ -160,6 +160,26 @@ fn every_command_of_the_makefile_is_there() {
     hold("the Makefile calls it and it is not there", &missing);
 }
 
+#[test]
+fn what_documents_name_is_there() {
+    hold("this document names a file that is not there", &dead_names(&files(), |path| root().join(path).exists()));
+}
+
+/// Paths of the project in backticks of documents.
+fn dead_names(files: &[Source], there: impl Fn(&str) -> bool) -> Vec<String> {
+    let ours = ["src/", "tests/", "docs/", "config/", "scripts/", "loadtest/", "schema/", ".ci/"];
+    let mut violations = Vec::new();
+    for file in files.iter().filter(|file| has_ending(&file.path, &["md"])) {
+        for name in file.text.split('`').skip(1).step_by(2) {
+            let plain = !name.contains([' ', '*', '{', '<', '\n']);
+            if plain && ours.iter().any(|start| name.starts_with(start)) && !there(name) {
+                violations.push(format!("{}: {name}", file.path));
+            }
+        }
+    }
+    violations
+}
+
 /// Applies a rule to every line, with its place.
 fn each_line<'a>(
     files: impl Iterator<Item = &'a Source>,
@@ -237,6 +257,12 @@ mod each_rule_sees {
         only(&sleeps(std::slice::from_ref(&of_tests), &[]), "tests/a.rs:1");
         assert!(sleeps(&[of_tests], &[("tests/a.rs", "why")]).is_empty());
         only(&sleeps(&[], &[("tests/b.rs", "why")]), "tests/b.rs is listed");
+    }
+
+    #[test]
+    fn a_dead_name_in_a_document() {
+        let page = Source::sample("A.md", "see `src/a.rs`, `src/b.rs`, `src/*.rs` and `other/c.rs`");
+        only(&dead_names(&[page], |path| path == "src/a.rs"), "A.md: src/b.rs");
     }
 
     #[test]
