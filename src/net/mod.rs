@@ -2,6 +2,7 @@
 pub mod cert;
 pub mod peer;
 pub mod rest;
+pub mod operators;
 pub mod tls;
 
 pub use peer::Peer;
