@@ -16,6 +16,8 @@ pub const HANDSHAKE_BYTES_MAX: usize = 32 * 1024;
 const INCOMPLETE_BYTES_MAX: usize = 20 * 1024;
 /// What a record adds to its plaintext at most: header, explicit nonce, tag, content type; rounded up.
 const RECORD_OVERHEAD: usize = 40;
+/// The first byte of a TLS record that carries a handshake.
+const HANDSHAKE_RECORD: u8 = 0x16;
 const RECORD_PLAIN: usize = 16 * 1024;
 
 /// Why a TLS connection cannot go on.
@@ -24,6 +26,9 @@ pub enum TlsError {
     /// rustls refused what the peer sent; an alert was appended for the peer.
     #[error(transparent)]
     Peer(#[from] rustls::Error),
+    /// The first byte is not that of a TLS handshake record.
+    #[error("the peer does not speak TLS")]
+    NotTls,
     /// More bytes than a handshake or a record may have.
     #[error("the peer sent more than a handshake or a record may hold")]
     TooMuch,
@@ -94,6 +99,10 @@ impl Tls {
         }
         if self.peer_closed {
             return Ok(());
+        }
+        if self.handshake_bytes == 0 && bytes.first().is_some_and(|first| *first != HANDSHAKE_RECORD) {
+            self.failed = true;
+            return Err(TlsError::NotTls);
         }
         if !self.established {
             self.handshake_bytes += bytes.len();
