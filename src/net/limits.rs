@@ -38,12 +38,8 @@ impl Admission {
     pub fn new(connections: usize, per_address: u32) -> Self {
         // Chosen by the process, so that nobody can aim at one part.
         let seed = std::collections::hash_map::RandomState::new();
-        let hasher = ahash::RandomState::with_seeds(
-            seed.hash_one(0),
-            seed.hash_one(1),
-            seed.hash_one(2),
-            seed.hash_one(3),
-        );
+        let hasher =
+            ahash::RandomState::with_seeds(seed.hash_one(0), seed.hash_one(1), seed.hash_one(2), seed.hash_one(3));
         Self(Arc::new(Shared {
             connections_max: connections,
             per_address_max: per_address,

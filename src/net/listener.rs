@@ -118,7 +118,8 @@ pub async fn serve(bound: Bound, site: Site, shard: ShardContext) {
             continue;
         };
         let _ = tcp.set_nodelay(true);
-        let connection = connection(tcp, peer, place, permit, site.clone(), shard.clone(), Rc::clone(&scratch), Rc::clone(&crowd));
+        let connection =
+            connection(tcp, peer, place, permit, site.clone(), shard.clone(), Rc::clone(&scratch), Rc::clone(&crowd));
         if let Ok(task) = glommio::spawn_local_into(connection, shard.requests) {
             task.detach();
         }

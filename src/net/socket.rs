@@ -190,8 +190,7 @@ async fn open(conn: &Conn, behind: &Behind, parser: &mut Parser, early: Vec<u8>)
         if let Some(ended) = handle(conn, behind, events, &mut catching, &mut pong) {
             return ended;
         }
-        let step =
-            std::future::poll_fn(|cx| turn(cx, conn, behind, parser, catching.as_mut(), &mut pong)).await;
+        let step = std::future::poll_fn(|cx| turn(cx, conn, behind, parser, catching.as_mut(), &mut pong)).await;
         events = match step {
             Step::Events(events) => events,
             Step::CaughtUp => {
@@ -349,13 +348,7 @@ fn answerable(code: u16) -> u16 {
 }
 
 /// The end in all layers: our close frame after what was sent, the peer's (if it is waited for), then TLS and TCP.
-async fn end(
-    conn: Rc<Conn>,
-    mut parser: Parser,
-    frame: &Bytes,
-    wait: bool,
-    settings: std::sync::Arc<Settings>,
-) {
+async fn end(conn: Rc<Conn>, mut parser: Parser, frame: &Bytes, wait: bool, settings: std::sync::Arc<Settings>) {
     let pushed = !frame.is_empty() && conn.push(frame);
     conn.state.set(State::Broken);
     let alone = frame.is_empty() || !pushed;

@@ -26,6 +26,7 @@ const KEPT_BYTES_MAX: usize = 64 * 1024;
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
 /// A socket and its TLS state; what HTTP and WebSocket are spoken over.
+#[derive(Debug)]
 pub(crate) struct Io {
     pub(crate) tcp: TcpStream,
     pub(crate) tls: Tls,

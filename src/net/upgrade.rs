@@ -186,8 +186,9 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     });
     match token {
         Some(token) if !token.is_empty() && token.len() <= TOKEN_BYTES_MAX && given.next().is_none() => Ok(Some(token)),
-        _ => {
-            Err(Refusal::because(Code::NotAuthenticated, "The header Authorization must be given once, as Bearer <token>."))
-        }
+        _ => Err(Refusal::because(
+            Code::NotAuthenticated,
+            "The header Authorization must be given once, as Bearer <token>.",
+        )),
     }
 }
