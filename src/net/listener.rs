@@ -82,6 +82,11 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 /// Accepts and serves on this shard until its shutdown is requested; connections go on in tasks of their own. To be spawned into
 /// `shard.requests`.
 pub async fn serve(bound: Bound, site: Site, shard: ShardContext) {
+    let Ok(twin) = bound.socket.try_clone() else {
+        return tracing::error!(address = %bound.address, "no file descriptor is left for listening; see the limit of open files");
+    };
+    // Closing a descriptor is not enough at the end: an accept under way in the ring would keep the socket listening.
+    let _stop = StopListening(twin);
     let fd = bound.socket.into_raw_fd();
     // SAFETY: the descriptor was just given up by its only owner and is a listening TCP socket, which is what glommio asks for.
     #[allow(unsafe_code)]
@@ -124,6 +129,15 @@ pub async fn serve(bound: Bound, site: Site, shard: ShardContext) {
             task.detach();
         }
         glommio::yield_if_needed().await;
+    }
+}
+
+/// Takes the socket out of service when dropped.
+struct StopListening(std::net::TcpListener);
+
+impl Drop for StopListening {
+    fn drop(&mut self) {
+        let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
     }
 }
 

@@ -179,7 +179,9 @@ impl Tls {
     fn alert(&mut self, out: &mut Vec<u8>) {
         // Only while there is something to be sent: rustls must not look at the peer's bytes a second time.
         while self.conn.wants_write() {
-            let Ok(ConnectionState::EncodeTlsData(mut data)) = self.conn.process_tls_records(&mut []).state else { return };
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = self.conn.process_tls_records(&mut []).state else {
+                return;
+            };
             if encode(&mut data, out).is_err() {
                 return;
             }
