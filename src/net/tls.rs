@@ -104,13 +104,7 @@ impl Tls {
             self.failed = true;
             return Err(TlsError::NotTls);
         }
-        if !self.established {
-            self.handshake_bytes += bytes.len();
-            if self.handshake_bytes > HANDSHAKE_BYTES_MAX {
-                self.failed = true;
-                return Err(TlsError::TooMuch);
-            }
-        }
+        let fresh = bytes.len();
         let used;
         if self.incoming.is_empty() {
             used = self.run(bytes, plain, out)?;
@@ -130,7 +124,12 @@ impl Tls {
                 self.incoming = all;
             }
         }
-        if self.incoming.len() > INCOMPLETE_BYTES_MAX {
+        if !self.established {
+            self.handshake_bytes += fresh;
+        }
+        // Counted after the work, since data may follow the end of the handshake in the same bytes.
+        let too_long = !self.established && self.handshake_bytes > HANDSHAKE_BYTES_MAX;
+        if too_long || self.incoming.len() > INCOMPLETE_BYTES_MAX {
             self.failed = true;
             return Err(TlsError::TooMuch);
         }
@@ -365,7 +364,12 @@ mod tests {
         for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
             for cut in [1, 7, 100, 100_000] {
                 let mut pair = pair(version);
+                if cut > HANDSHAKE_BYTES_MAX {
+                    // The end of the handshake and much data in one piece.
+                    pair.client.writer().write_all(&[0; 40_000]).expect("memory");
+                }
                 pair.carry(cut).expect("a handshake");
+                pair.plain.clear();
                 assert!(pair.server.established());
                 assert_eq!(pair.server.agreed(), Some((version.version, false)));
                 let sent: Vec<u8> = (0..40_000u32).map(|n| (n % 251) as u8).collect();
