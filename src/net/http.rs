@@ -162,7 +162,7 @@ pub(crate) async fn serve(stream: TlsStream, peer: IpAddr, site: &Site, shard: &
             if now >= deadline {
                 return Poll::Ready(None);
             }
-            if shard.shutdown.requested() && !draining {
+            if shard.gate.is_closed() && !draining {
                 draining = true;
                 Pin::new(&mut conn).graceful_shutdown();
                 cx.waker().wake_by_ref();

@@ -2,7 +2,7 @@
 //!
 //! Promises: an address that somebody else listens on is refused, although SO_REUSEPORT would allow it; what does not fit the
 //! limits is turned away before TLS costs anything; handshakes under way are bounded and end in time; running out of files
-//! stops accepting for a moment and nothing else; a shutdown stops accepting at once.
+//! stops accepting for a moment and nothing else; the shard's gate stops accepting at once.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +17,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::limits::Place;
 use super::stream::{self, HandshakeFailure};
+use crate::runtime::launch::Held;
+
 use super::{Scratch, ShardContext, SharedScratch, Site, http, socket};
 
 /// Connections that wait in the kernel for one shard to accept them (`net.core.somaxconn` may cut it).
@@ -47,11 +49,12 @@ impl Bound {
 /// When the address is taken or may not be used; the text says so.
 pub fn bind(address: SocketAddr, shards: usize) -> io::Result<Vec<Bound>> {
     let explain = |error: io::Error| {
-        let advice = match error.kind() {
-            io::ErrorKind::AddrInUse => "something else listens there; stop it or choose another port",
-            io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher one",
-            io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
-            _ => "check the address",
+        let advice = if error.kind() == io::ErrorKind::AddrInUse {
+            "something else listens there; stop it or choose another port"
+        } else if error.kind() == io::ErrorKind::PermissionDenied {
+            "ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher one"
+        } else {
+            "check that this machine has that address"
         };
         io::Error::new(error.kind(), format!("cannot listen on {address}: {error}; {advice}"))
     };
@@ -79,7 +82,7 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Accepts and serves on this shard until its shutdown is requested; connections go on in tasks of their own. To be spawned into
+/// Accepts and serves on this shard until its gate is closed; connections go on in tasks of their own. To be spawned into
 /// `shard.requests`.
 pub async fn serve(bound: Bound, site: Site, shard: ShardContext) {
     let Ok(twin) = bound.socket.try_clone() else {
@@ -95,12 +98,12 @@ pub async fn serve(bound: Bound, site: Site, shard: ShardContext) {
     let crowd = Rc::new(Crowd { places: Rc::new(Semaphore::new(site.settings.handshakes_per_shard as u64)) });
     loop {
         let Ok(permit) = crowd.places.acquire_static_permit(1).await else { return };
-        if shard.shutdown.requested() {
+        if shard.gate.is_closed() {
             return;
         }
         let accepted = {
             let accept = std::pin::pin!(listener.accept());
-            let stop = std::pin::pin!(shard.shutdown.wait());
+            let stop = std::pin::pin!(shard.gate.closed());
             match select(accept, stop).await {
                 Either::Left((accepted, _)) => accepted,
                 Either::Right(_) => return,
@@ -122,9 +125,10 @@ pub async fn serve(bound: Bound, site: Site, shard: ShardContext) {
             tracing::debug!(%peer, "turned away: too many connections");
             continue;
         };
+        let seat = Seat { _place: place, _held: shard.hold.as_ref().map(|hold| hold()) };
         let _ = tcp.set_nodelay(true);
         let connection =
-            connection(tcp, peer, place, permit, site.clone(), shard.clone(), Rc::clone(&scratch), Rc::clone(&crowd));
+            connection(tcp, peer, seat, permit, site.clone(), shard.clone(), Rc::clone(&scratch), Rc::clone(&crowd));
         if let Ok(task) = glommio::spawn_local_into(connection, shard.requests) {
             task.detach();
         }
@@ -139,6 +143,12 @@ impl Drop for StopListening {
     fn drop(&mut self) {
         let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
     }
+}
+
+/// What a connection takes up, from accept to the end of its TCP.
+struct Seat {
+    _place: Place,
+    _held: Option<Held>,
 }
 
 /// Handshakes under way on this shard.
@@ -156,7 +166,7 @@ impl Crowd {
 async fn connection(
     tcp: TcpStream,
     peer: IpAddr,
-    place: Place,
+    seat: Seat,
     permit: glommio::sync::StaticPermit,
     site: Site,
     shard: ShardContext,
@@ -198,7 +208,7 @@ async fn connection(
     drop((site, scratch, crowd));
     let run = async move {
         socket::run(upgraded, shard, settings).await;
-        drop(place);
+        drop(seat);
     };
     if let Ok(task) = glommio::spawn_local_into(run, queue) {
         task.detach();

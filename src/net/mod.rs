@@ -23,16 +23,16 @@ pub use listener::{Bound, bind, serve};
 pub use peer::Peer;
 pub use upgrade::{Authenticator, TokenAuthenticator};
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use glommio::TaskQueueHandle;
 
-use crate::base::ShardId;
 use crate::metrics::counters::ShellCounters;
+use crate::runtime::gate::Gate;
+use crate::runtime::launch::{Held, ShardHandle, Work};
 use crate::runtime::port::Port;
 
 /// What the transport may be told. The defaults are those of `config/default.toml`.
@@ -71,7 +71,7 @@ impl Default for Settings {
             handshake_time: Duration::from_secs(10),
             crowded_handshake_time: Duration::from_secs(1),
             head_time: Duration::from_secs(10),
-            idle_time: Duration::from_secs(60),
+            idle_time: Duration::from_mins(1),
             request_time: Duration::from_secs(30),
             head_bytes: 16 * 1024,
             body_bytes: 1024 * 1024,
@@ -98,59 +98,34 @@ pub struct Site {
     pub sockets: Option<Arc<dyn Authenticator>>,
 }
 
-/// What a listener needs of the shard it runs on.
+/// What a listener needs of the shard it runs on. Made from a [`ShardHandle`]; by hand in tests.
 #[derive(Clone)]
 pub struct ShardContext {
-    /// Which shard this is.
-    pub id: ShardId,
     /// The way of sockets to their shard.
     pub port: Rc<dyn Port>,
     /// For tasks of open WebSockets.
     pub sockets: TaskQueueHandle,
     /// For handshakes and HTTP.
     pub requests: TaskQueueHandle,
-    /// The end of accepting.
-    pub shutdown: Shutdown,
+    /// The end of accepting; connections kept alive end after the request they are at.
+    pub gate: Gate,
     /// What the shell counts on this shard.
     pub counters: Rc<RefCell<ShellCounters>>,
+    /// Makes the drain wait for a connection while it is held.
+    pub hold: Option<Rc<dyn Fn() -> Held>>,
 }
 
-/// Says on one shard that nothing new is to be begun. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct Shutdown(Rc<ShutdownState>);
-
-#[derive(Debug, Default)]
-struct ShutdownState {
-    requested: Cell<bool>,
-    waiting: RefCell<Vec<Waker>>,
-}
-
-impl Shutdown {
-    /// Stops accepting; connections kept alive end after the request they are at. WebSockets are their shard's to close.
-    pub fn request(&self) {
-        self.0.requested.set(true);
-        self.0.waiting.take().into_iter().for_each(Waker::wake);
-    }
-
-    /// Whether it was requested.
-    #[must_use]
-    pub fn requested(&self) -> bool {
-        self.0.requested.get()
-    }
-
-    /// Waits until it is requested. For a few waiters (one a listener), not for every connection.
-    pub async fn wait(&self) {
-        std::future::poll_fn(|cx| {
-            if self.requested() {
-                return Poll::Ready(());
-            }
-            let mut waiting = self.0.waiting.borrow_mut();
-            if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                waiting.push(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await;
+impl From<&ShardHandle> for ShardContext {
+    fn from(shard: &ShardHandle) -> Self {
+        let holder = shard.clone();
+        Self {
+            port: Rc::clone(&shard.port),
+            sockets: shard.queue(Work::Live),
+            requests: shard.queue(Work::Handshake),
+            gate: shard.gate.clone(),
+            counters: Rc::clone(&shard.shell),
+            hold: Some(Rc::new(move || holder.hold())),
+        }
     }
 }
 

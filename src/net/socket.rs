@@ -27,7 +27,8 @@ const PONG_KEPT_BYTES_MAX: usize = 8 * 1024;
 
 /// One open WebSocket, as its shard sees it.
 struct Conn {
-    io: RefCell<Io>,
+    /// Taken out at the end.
+    io: RefCell<Option<Io>>,
     scratch: SharedScratch,
     state: Cell<State>,
     /// The shard was told `Blocked` and waits for [`Port::writable`].
@@ -57,11 +58,15 @@ impl Conn {
         if self.state.get() == State::Broken {
             return false;
         }
-        let pushed = self.io.borrow_mut().seal(frames, &self.scratch).is_ok();
+        let pushed = self.io.borrow_mut().as_mut().is_some_and(|io| io.seal(frames, &self.scratch).is_ok());
         if !pushed {
             self.state.set(State::Broken);
         }
         pushed
+    }
+
+    fn kept_bytes(&self) -> usize {
+        self.io.borrow().as_ref().map_or(0, Io::kept_bytes)
     }
 }
 
@@ -74,7 +79,7 @@ impl Socket for Conn {
             self.wake();
             return Sent::Broken;
         }
-        if self.io.borrow().kept_bytes() == 0 {
+        if self.kept_bytes() == 0 {
             return Sent::All;
         }
         self.owed.set(true);
@@ -128,7 +133,7 @@ pub(crate) async fn run(upgraded: Upgraded, shard: ShardContext, settings: std::
         Target::Echo => WebSocketLimits::ECHO,
     };
     let conn = Rc::new(Conn {
-        io: RefCell::new(io),
+        io: RefCell::new(Some(io)),
         scratch,
         state: Cell::new(State::Open),
         owed: Cell::new(false),
@@ -225,6 +230,7 @@ fn turn(
         State::Broken => return Poll::Ready(Step::End(End::Lost("error"))),
     }
     let mut io = conn.io.borrow_mut();
+    let Some(io) = io.as_mut() else { return Poll::Ready(Step::End(End::Lost("error"))) };
     if io.kept_bytes() > 0 {
         match io.poll_flush(cx) {
             Poll::Ready(Ok(())) => {
@@ -306,7 +312,7 @@ fn handle(
             },
             Event::Ping(payload) => {
                 count += 1;
-                if count <= PONGS_PER_READ && conn.io.borrow().kept_bytes() <= PONG_KEPT_BYTES_MAX {
+                if count <= PONGS_PER_READ && conn.kept_bytes() <= PONG_KEPT_BYTES_MAX {
                     if matches!(behind, Behind::Echo) {
                         // Between the echoes, in order.
                         conn.push(&websocket::pong_frame(&payload));
@@ -328,7 +334,7 @@ fn handle(
             }
         }
     }
-    if conn.io.borrow().kept_bytes() == 0
+    if conn.kept_bytes() == 0
         && let Some(payload) = pong.take()
     {
         pongs.extend_from_slice(&websocket::pong_frame(&payload));
@@ -358,8 +364,7 @@ async fn end(conn: Rc<Conn>, mut parser: Parser, frame: &Bytes, wait: bool, sett
     drop(parser);
     let (flush, linger) =
         if alone { (Duration::ZERO, Duration::ZERO) } else { (settings.close_time, settings.linger_time) };
-    // Nobody else borrows it: the state lets neither `send` nor `push` through any more.
-    let mut io = conn.io.borrow_mut();
+    let Some(mut io) = conn.io.borrow_mut().take() else { return };
     if alone {
         let _ = io.tcp.shutdown(std::net::Shutdown::Both).await;
     } else {
@@ -372,6 +377,7 @@ async fn peers_close(conn: &Conn, parser: &mut Parser) {
     let mut events = Vec::new();
     std::future::poll_fn(|cx| {
         let mut io = conn.io.borrow_mut();
+        let Some(io) = io.as_mut() else { return Poll::Ready(()) };
         if let Poll::Ready(Err(_)) = io.poll_flush(cx) {
             return Poll::Ready(());
         }

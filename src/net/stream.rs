@@ -42,11 +42,6 @@ impl Io {
         self.kept.len() - self.kept_from
     }
 
-    /// Memory that this connection holds now beyond rustls' own and its fixed fields.
-    pub(crate) fn held_bytes(&self) -> usize {
-        self.kept.capacity() + self.tls.held_bytes()
-    }
-
     /// Hands ciphertext to the kernel in one write that does not block; keeps the rest.
     pub(crate) fn push(&mut self, cipher: &[u8]) -> io::Result<()> {
         if cipher.is_empty() {

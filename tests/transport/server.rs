@@ -13,14 +13,15 @@ use causerie::auth::Claims;
 use causerie::base::{Close, Code, ConnId, Refusal, SessionId, ShardId, UserId, WallTime};
 use causerie::metrics::counters::ShellCounters;
 use causerie::net::upgrade::Authenticating;
-use causerie::net::{Admission, Authenticator, CertSource, Certs, Settings, ShardContext, Shutdown, Site};
+use causerie::net::{Admission, Authenticator, CertSource, Certs, Settings, ShardContext, Site};
+use causerie::runtime::gate::Gate;
 use causerie::runtime::port::{Port, Sent, Socket};
 use causerie::shard::Opened;
 use glommio::{Latency, LocalExecutorBuilder, Placement, Shares};
 use uuid::Uuid;
 
 /// How long a test waits for what must come, before it is called a hang.
-pub const WATCHDOG: Duration = Duration::from_secs(60);
+pub const WATCHDOG: Duration = Duration::from_mins(1);
 
 /// What the shard was told.
 #[derive(Debug)]
@@ -144,7 +145,7 @@ pub struct Server {
     pub refuse: Arc<Mutex<Option<Close>>>,
     stop: Arc<AtomicBool>,
     threads: Vec<std::thread::JoinHandle<()>>,
-    pub dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
 }
 
 impl Server {
@@ -186,13 +187,13 @@ impl Server {
                 });
                 let queue =
                     |name| glommio::executor().create_task_queue(Shares::Static(100), Latency::NotImportant, name);
-                let shutdown = Shutdown::default();
+                let gate = Gate::default();
                 let shard = ShardContext {
-                    id: ShardId(0),
                     port,
                     sockets: queue("sockets"),
                     requests: queue("requests"),
-                    shutdown: shutdown.clone(),
+                    gate: gate.clone(),
+                    hold: None,
                     counters: Rc::new(RefCell::new(ShellCounters::default())),
                 };
                 let requests = shard.requests;
@@ -215,12 +216,12 @@ impl Server {
                     }
                     glommio::timer::sleep(Duration::from_millis(2)).await;
                 }
-                shutdown.request();
+                gate.close();
                 serving.await;
             });
             threads.push(std::thread::spawn(move || thread.unwrap().join().unwrap()));
         }
-        Self { addresses, certs, admission: options.admission, told, orders, behind, refuse, stop, threads, dir }
+        Self { addresses, certs, admission: options.admission, told, orders, behind, refuse, stop, threads, _dir: dir }
     }
 
     pub fn address(&self) -> SocketAddr {

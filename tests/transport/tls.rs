@@ -116,7 +116,7 @@ fn waiting_strangers_do_not_keep_others_from_shaking_hands() {
     use std::time::Duration;
     let settings = causerie::net::Settings {
         handshakes_per_shard: 4,
-        handshake_time: Duration::from_secs(3600),
+        handshake_time: Duration::from_hours(1),
         crowded_handshake_time: Duration::from_millis(100),
         ..causerie::net::Settings::default()
     };
