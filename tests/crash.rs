@@ -1,7 +1,7 @@
 //! The server is killed with SIGKILL at random moments under load, again and again, and a checker holds what every client was
 //! told against the log: no acked message lost, none twice, none out of order, no gap after a resume.
 //!
-//! `CRASH_ROUNDS` (5) and `CRASH_SEED` (1) change how often and when. SIGKILL leaves the page cache alive: that acked means *on disk*
+//! `CAUSERIE_CRASH_ROUNDS` (5) and `CAUSERIE_CRASH_SEED` (1) change how often and when. SIGKILL leaves the page cache alive: that acked means *on disk*
 //! is shown by `sync.rs`.
 
 // A test may fail loudly, and prints what it measured.
@@ -33,7 +33,7 @@ const WINDOW: usize = 4;
 #[test]
 fn nothing_acked_is_lost_doubled_or_moved_by_sigkill() {
     let number = |name: &str, default: u64| std::env::var(name).map_or(default, |v| v.parse().expect("a number"));
-    let (rounds, mut random) = (number("CRASH_ROUNDS", 5), number("CRASH_SEED", 1));
+    let (rounds, mut random) = (number("CAUSERIE_CRASH_ROUNDS", 5), number("CAUSERIE_CRASH_SEED", 1));
     let mut server =
         Setup::default().set("limits.messages_per_second", 100_000).set("limits.messages_burst", 100_000).start();
     let owner = server.person("owner");
@@ -48,7 +48,7 @@ fn nothing_acked_is_lost_doubled_or_moved_by_sigkill() {
         let until_kill = Duration::from_millis(20 + random % 400);
         thread::scope(|scope| {
             let threads: Vec<_> = clients.iter_mut().map(|client| scope.spawn(|| client.live())).collect();
-            thread::sleep(until_kill);
+            support::wait_out(until_kill);
             server.kill();
             for thread in threads {
                 thread.join().expect("a client");

@@ -132,7 +132,7 @@ fn when_syncs_fail_nothing_is_acked_or_delivered() {
         eventually("an ack when the disk is back", || {
             anns.send(&chat(room, id, &text(n)));
             let answer = anns.expect("an answer", |f| f["id"] == json!(id));
-            std::thread::sleep(Duration::from_millis(100));
+            support::wait_out(Duration::from_millis(100));
             (answer["type"] == "ack").then_some(())
         });
     }

@@ -11,7 +11,8 @@ const LINES_MAX: usize = 600;
 const LONG: &[(&str, &str)] = &[];
 
 /// Files of tests that wait by time, with why nothing else can be waited for.
-const SLEEPERS: &[(&str, &str)] = &[];
+const SLEEPERS: &[(&str, &str)] =
+    &[("tests/support/mod.rs", "the one place: pauses between two looks, and times that the protocol itself demands")];
 
 #[test]
 fn every_file_says_what_it_is() {
