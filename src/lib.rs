@@ -39,6 +39,7 @@ pub mod wire;
 
 #[cfg(feature = "server")]
 pub mod app;
+#[cfg(feature = "server")]
 pub mod client;
 #[cfg(feature = "server")]
 pub mod config;
