@@ -70,8 +70,8 @@ pub struct PageSchema {
 fn refusals(operation: &str) -> &'static [Code] {
     use Code::{
         AuthExternal, BadContent, BadCredentials, BadId, BadMetadata, BadName, BadOrigin, BadPassword, IdReused,
-        LastOwner, MessageNotFound, NameTaken, NotAllowed, NotFound, NotMember, RateLimited, RoomFull, RoomNotFound,
-        SessionEnded, SignupClosed, Suspended, TooManyAttempts, TooManyRooms, UserNotFound,
+        LastOwner, MessageNotFound, NameTaken, NotAllowed, NotAuthenticated, NotFound, NotMember, RateLimited,
+        RoomFull, RoomNotFound, SessionEnded, SignupClosed, Suspended, TooManyAttempts, TooManyRooms, UserNotFound,
     };
     match operation {
         "change_me" => &[BadName, UserNotFound],
@@ -91,7 +91,7 @@ fn refusals(operation: &str) -> &'static [Code] {
         "delete_message" => &[RoomNotFound, MessageNotFound, NotMember, NotAllowed, BadId, IdReused],
         "signup" => &[AuthExternal, SignupClosed, BadName, BadPassword, NameTaken, TooManyAttempts, BadOrigin],
         "login" => &[AuthExternal, BadCredentials, Suspended, TooManyAttempts, BadOrigin],
-        "refresh" => &[AuthExternal, SessionEnded, Suspended, TooManyAttempts, BadOrigin],
+        "refresh" => &[AuthExternal, NotAuthenticated, SessionEnded, Suspended, TooManyAttempts, BadOrigin],
         "change_password" => &[AuthExternal, BadCredentials, BadPassword, TooManyAttempts],
         "end_session" => &[NotFound],
         "create_invite" => &[AuthExternal, NotAllowed],
