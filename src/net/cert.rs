@@ -174,19 +174,18 @@ fn certified(source: &CertSource, provider: &CryptoProvider) -> Result<Certified
 
 fn read_pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, CertProblem> {
     let content = |path: &Path, what: String| CertProblem::Content { path: path.to_owned(), what };
-    let chain = CertificateDer::pem_slice_iter(&read(cert)?)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| content(cert, format!("not readable as PEM ({error}); a certificate in PEM form is wanted")))?;
+    let chain = CertificateDer::pem_slice_iter(&read(cert)?).collect::<Result<Vec<_>, _>>().map_err(|error| {
+        content(cert, format!("not readable as PEM ({error}); a certificate in PEM form is wanted"))
+    })?;
     if chain.is_empty() {
         return Err(content(cert, "holds no certificate; it must begin with -----BEGIN CERTIFICATE-----".into()));
     }
     let secret = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| {
         content(key, format!("holds no private key in PEM form ({error}); encrypted keys must be decrypted first"))
     })?;
-    let signer = provider
-        .key_provider
-        .load_private_key(secret)
-        .map_err(|error| content(key, format!("a key of this kind cannot be used ({error}); use ECDSA P-256 or RSA")))?;
+    let signer = provider.key_provider.load_private_key(secret).map_err(|error| {
+        content(key, format!("a key of this kind cannot be used ({error}); use ECDSA P-256 or RSA"))
+    })?;
     let pair = CertifiedKey::new(chain, signer);
     match pair.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(pair),
