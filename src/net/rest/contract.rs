@@ -102,9 +102,9 @@ fn refusals(operation: &str) -> &'static [Code] {
 /// Operations for people who are not signed in yet.
 pub(super) const OPEN: &[&str] = &["signup", "login", "refresh"];
 
-/// The document as text. A mistake in a type's schema would make it impossible to write; then the log says so and there is none.
-pub(super) fn text(api: OpenApi) -> Option<String> {
-    document(api)
+/// A document as text. A mistake in a type's schema would make it impossible to write; then the log says so and there is none.
+pub(super) fn text(document: Result<Value, serde_json::Error>) -> Option<String> {
+    document
         .and_then(|document| to_string(&document))
         .inspect_err(|error| tracing::error!(%error, "the contract cannot be written"))
         .ok()
