@@ -8,10 +8,28 @@ use super::{Source, files, has_ending, hold, root};
 const LINES_MAX: usize = 600;
 
 /// Longer ones, with why.
-const LONG: &[(&str, &str)] = &[];
+const LONG: &[(&str, &str)] = &[
+    (
+        "src/chat/room.rs",
+        "the one struct whose parts must change together; what could go went to posting, membership, settings",
+    ),
+    ("src/client/session.rs", "the reference client's rules, read from top to bottom by who writes another client"),
+    ("src/store/record.rs", "one list of stored forms: what is published is never changed, and is seen at one place"),
+];
 
 /// Files of tests that wait by time, with why nothing else can be waited for.
-const SLEEPERS: &[(&str, &str)] = &[];
+const SLEEPERS: &[(&str, &str)] = &[
+    ("tests/crash.rs", "the moment of the kill is what is varied"),
+    ("tests/server/full_disk.rs", "a client that tries again does so after a pause; what is awaited is the ack"),
+    ("tests/server/naughty.rs", "sends slower than the rate of requests allows"),
+    ("tests/server/rate.rs", "does what retry_after_ms says"),
+    ("tests/server/token_end.rs", "the end of a token is a time"),
+    ("tests/support/mod.rs", "asks again and again, with a watchdog"),
+    ("tests/support/server.rs", "asks again and again, with a watchdog; and a crash at a chosen moment"),
+    ("tests/sync.rs", "a client that tries again does so after a pause; what is awaited is the ack"),
+    ("tests/transport/http.rs", "a slow client is what is tested"),
+    ("tests/transport/server.rs", "the stand-in for a shard looks again and again; the harness has a watchdog"),
+];
 
 #[test]
 fn every_file_says_what_it_is() {
