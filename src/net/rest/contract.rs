@@ -94,6 +94,7 @@ fn refusals(operation: &str) -> &'static [Code] {
         "refresh" => &[AuthExternal, SessionEnded, Suspended, TooManyAttempts, BadOrigin],
         "change_password" => &[AuthExternal, BadCredentials, BadPassword, TooManyAttempts],
         "end_session" => &[NotFound],
+        "create_invite" => &[AuthExternal, NotAllowed],
         _ => &[],
     }
 }
