@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::auth::token;
 use crate::base::ShardId;
-use crate::config::settings::{AuthMode, StoreKind};
 use crate::config::Settings;
-use crate::keys::{CurrentSigner, KeySet, Keeper, KeysError, Source};
+use crate::config::settings::{AuthMode, StoreKind};
+use crate::keys::{CurrentSigner, Keeper, KeySet, KeysError, Source};
 use crate::metrics::process::Process;
 use crate::net::rest::{self, Keys, Ready, RestState};
 use crate::net::{self, Admission, Bound, CertProblem, CertSource, Certs, Site, TokenAuthenticator};
@@ -274,8 +274,7 @@ impl SiteMaker {
             sockets: Some(Arc::new(TokenAuthenticator::new(self.keys.clone(), gateway.clone().into()))),
         };
         let ready = self.ready.clone();
-        let (gateway, driver, dropped) =
-            (gateway.clone(), self.driver.clone(), Arc::clone(&self.dropped_log_lines));
+        let (gateway, driver, dropped) = (gateway.clone(), self.driver.clone(), Arc::clone(&self.dropped_log_lines));
         let page = move || {
             let (gateway, driver, dropped) = (gateway.clone(), driver.clone(), Arc::clone(&dropped));
             async move {
