@@ -275,8 +275,10 @@ impl SiteMaker {
         };
         let ready = self.ready.clone();
         let (gateway, driver, dropped) = (gateway.clone(), self.driver.clone(), Arc::clone(&self.dropped_log_lines));
+        let admission = public.admission.clone();
         let page = move || {
             let (gateway, driver, dropped) = (gateway.clone(), driver.clone(), Arc::clone(&dropped));
+            let admission = admission.clone();
             async move {
                 let shards = gateway.metrics().await;
                 let store: DriverNumbers = driver.numbers();
@@ -284,6 +286,8 @@ impl SiteMaker {
                     shards: &shards,
                     process: Process::read(),
                     log_lines_dropped: dropped(),
+                    admission_refused: admission.refused(),
+                    pool_waiting: gateway.shared_figures().pool_waiting as u64,
                     store: Some(&store),
                 })
             }
