@@ -18,18 +18,8 @@ const LONG: &[(&str, &str)] = &[
 ];
 
 /// Files of tests that wait by time, with why nothing else can be waited for.
-const SLEEPERS: &[(&str, &str)] = &[
-    ("tests/crash.rs", "the moment of the kill is what is varied"),
-    ("tests/server/full_disk.rs", "a client that tries again does so after a pause; what is awaited is the ack"),
-    ("tests/server/naughty.rs", "sends slower than the rate of requests allows"),
-    ("tests/server/rate.rs", "does what retry_after_ms says"),
-    ("tests/server/token_end.rs", "the end of a token is a time"),
-    ("tests/support/mod.rs", "asks again and again, with a watchdog"),
-    ("tests/support/server.rs", "asks again and again, with a watchdog; and a crash at a chosen moment"),
-    ("tests/sync.rs", "a client that tries again does so after a pause; what is awaited is the ack"),
-    ("tests/transport/http.rs", "a slow client is what is tested"),
-    ("tests/transport/server.rs", "the stand-in for a shard looks again and again; the harness has a watchdog"),
-];
+const SLEEPERS: &[(&str, &str)] =
+    &[("tests/support/mod.rs", "the one place: pauses between two looks, and times that the protocol itself demands")];
 
 #[test]
 fn every_file_says_what_it_is() {
