@@ -19,6 +19,7 @@
 //! | `config` | shell | settings, raw and checked |
 //! | `log`, `welcome` | shell | what operators are told |
 //! | `app` | shell | joins all parts |
+//! | `client` | shell | `causerie chat`, the reference client of the protocol |
 
 #[deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
 pub mod auth;
@@ -38,6 +39,8 @@ pub mod wire;
 
 #[cfg(feature = "server")]
 pub mod app;
+#[cfg(feature = "server")]
+pub mod client;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg(feature = "server")]

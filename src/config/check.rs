@@ -232,7 +232,6 @@ fn master_key(r: &mut Reader<'_>, data_dir: &Path) -> MasterKey {
 fn tls(r: &mut Reader<'_>) -> Tls {
     let cert = r.path("tls.cert");
     let key = r.path("tls.key");
-    let names = r.texts_or("tls.names", &["localhost", "127.0.0.1", "::1"]);
     let files = match (cert, key) {
         (Some(cert), Some(key)) => Some((cert, key)),
         (None, None) => None,
@@ -245,7 +244,7 @@ fn tls(r: &mut Reader<'_>) -> Tls {
             None
         }
     };
-    Tls { files, names }
+    Tls { files }
 }
 
 fn auth(r: &mut Reader<'_>) -> Auth {

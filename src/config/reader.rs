@@ -166,11 +166,6 @@ impl<'a> Reader<'a> {
         self.list(key).unwrap_or_default()
     }
 
-    /// A list of texts with a default.
-    pub(super) fn texts_or(&mut self, key: &'static str, default: &[&str]) -> Vec<String> {
-        self.list(key).unwrap_or_else(|| default.iter().map(|&item| item.to_owned()).collect())
-    }
-
     /// `true` or `false`.
     pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
         let Some(entry) = self.take(key) else { return default };

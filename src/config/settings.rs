@@ -91,8 +91,6 @@ pub enum MasterKey {
 pub struct Tls {
     /// PEM files of the certificate chain and its key; `None`: a self-signed one is made in `data.dir`.
     pub files: Option<(PathBuf, PathBuf)>,
-    /// Names and addresses in the self-signed certificate.
-    pub names: Vec<String>,
 }
 
 /// Who may come in.

@@ -21,7 +21,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 const SELF_SIGNED_DAYS: u64 = 800;
 /// A new one is made at a start this long before its end.
 const SELF_SIGNED_RENEW_DAYS: u64 = 30;
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 /// Where the certificate comes from.
 #[derive(Clone, Debug)]

@@ -141,7 +141,7 @@ pub fn document(api: OpenApi) -> Result<Value, serde_json::Error> {
 /// Adds to one operation what follows from its form and what it may refuse.
 fn complete(operation: &mut Value) {
     let name = operation["operationId"].as_str().unwrap_or_default().to_owned();
-    let mut codes = vec![Code::Busy, Code::StorageUnavailable, Code::Internal];
+    let mut codes = vec![Code::Busy, Code::Draining, Code::StorageUnavailable, Code::Internal];
     codes.extend(refusals(&name));
     if OPEN.contains(&name.as_str()) {
         operation["security"] = json!([]);

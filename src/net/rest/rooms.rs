@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::base::limits::{ROOM_DESCRIPTION_CHARS_MAX, ROOM_NAME_CHARS_MAX};
+use crate::base::limits::ROOM_NAME_CHARS_MAX;
 use crate::base::text::{check_line, fold_name};
 use crate::base::{ClientId, Code, Epoch, Number, Role, RoomId, RoomType, UserId};
 use crate::chat::{Actor, RoomChange, RoomCommand, RoomEntry, RoomReply, RoomSpec};
@@ -142,7 +142,7 @@ pub struct NewRoom {
     /// Unique on this server; 1 to 80 characters on one line. Not for a direct room.
     #[schema(max_length = 80)]
     name: Option<String>,
-    /// At most 1,000 characters on one line.
+    /// At most 1,000 characters.
     #[schema(max_length = 1000)]
     description: Option<String>,
     /// Who is in it from the start beside yourself; exactly one for a direct room.
@@ -178,7 +178,7 @@ async fn create(
         kind: new.kind,
         name: String::new(),
         name_key: None,
-        description: description(new.description.unwrap_or_default())?,
+        description: new.description.unwrap_or_default(),
         metadata: metadata(new.metadata.as_deref())?,
         members,
     };
@@ -244,14 +244,6 @@ fn name_key(state: &RestState, name: &str) -> NameKey {
     state.gateway.backend().name_key(NameKind::Room, &fold_name(name))
 }
 
-fn description(text: String) -> Result<String, Problem> {
-    if !text.is_empty() {
-        check_line(&text, ROOM_DESCRIPTION_CHARS_MAX)
-            .map_err(|why| Problem::because(Code::BadRequest, format!("description: {why}.")).field("description"))?;
-    }
-    Ok(text)
-}
-
 /// Checked metadata as text; empty for none.
 pub(super) fn metadata(raw: Option<&RawValue>) -> Result<String, Problem> {
     Ok(raw.map_or(Ok(String::new()), |raw| check_metadata(raw.get()))?)
@@ -288,7 +280,7 @@ pub struct ChangeRoom {
     /// Unique on this server; 1 to 80 characters on one line.
     #[schema(max_length = 80)]
     name: Option<String>,
-    /// At most 1,000 characters on one line; empty takes it away.
+    /// At most 1,000 characters; empty takes it away.
     #[schema(max_length = 1000)]
     description: Option<String>,
     /// An object of at most 4 KiB, kept as it is; `{}` takes it away.
@@ -333,7 +325,7 @@ async fn change(
     let wanted = RoomChange {
         old_name_key: name.as_ref().map(|_| name_key(&state, &present.name)),
         name,
-        description: change.description.map(description).transpose()?,
+        description: change.description,
         metadata: change.metadata.as_deref().map(|raw| metadata(Some(raw))).transpose()?,
         retention_days: change.retention_days,
     };
