@@ -4,11 +4,11 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::auth::token;
+use crate::auth::{account, token};
 use crate::base::ShardId;
-use crate::config::settings::{AuthMode, StoreKind};
 use crate::config::Settings;
-use crate::keys::{CurrentSigner, KeySet, Keeper, KeysError, Source};
+use crate::config::settings::{AuthMode, Signup, StoreKind};
+use crate::keys::{CurrentSigner, Keeper, KeySet, KeysError, Source};
 use crate::metrics::process::Process;
 use crate::net::rest::{self, Keys, Ready, RestState};
 use crate::net::{self, Admission, Bound, CertProblem, CertSource, Certs, Site, TokenAuthenticator};
@@ -56,6 +56,7 @@ pub enum AppError {
 
 /// Token keys are looked at this often (files, an address, rotation).
 const KEYS_EVERY: Duration = Duration::from_mins(1);
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Old messages are looked for this often.
 const RETENTION_SWEEP_MS: u64 = 60 * 60 * 1000;
 
@@ -89,7 +90,8 @@ struct Sites {
 /// See [`AppError`].
 pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + Sync>) -> Result<(), AppError> {
     token::install_provider();
-    crate::net::tls::install_provider();
+    // Also the process' default, for what makes a client of its own (key sets by URL). Set once; a second time changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let shards = shard_count(settings);
     std::fs::create_dir_all(&settings.data_dir)
         .map_err(|cause| AppError::DataDir { dir: settings.data_dir.clone(), cause })?;
@@ -262,8 +264,17 @@ impl SiteMaker {
             keys: self.keys.clone(),
             ready: self.ready.clone(),
             limits: settings.limits.clone(),
-            auth: rest::auth::AuthState::new(&settings.auth, self.signer.clone(), &settings.server.origins),
-            turns: rest::Turns::default(),
+            auth: rest::auth::AuthState::new(
+                self.signer.clone(),
+                match settings.auth.signup {
+                    Signup::Open => account::Signup::Open,
+                    Signup::Invite => account::Signup::Invite,
+                    Signup::Closed => account::Signup::Closed,
+                },
+                u64::from(settings.auth.refresh_token_days) * DAY_MS,
+                settings.server.origins.clone(),
+            ),
+            turns: rest::state::Turns::default(),
         });
         let most = usize::try_from(settings.limits.connections).unwrap_or(usize::MAX);
         let public = Site {
@@ -274,10 +285,11 @@ impl SiteMaker {
             sockets: Some(Arc::new(TokenAuthenticator::new(self.keys.clone(), gateway.clone().into()))),
         };
         let ready = self.ready.clone();
-        let (gateway, driver, dropped) =
-            (gateway.clone(), self.driver.clone(), Arc::clone(&self.dropped_log_lines));
+        let (gateway, driver, dropped) = (gateway.clone(), self.driver.clone(), Arc::clone(&self.dropped_log_lines));
+        let admission = public.admission.clone();
         let page = move || {
             let (gateway, driver, dropped) = (gateway.clone(), driver.clone(), Arc::clone(&dropped));
+            let admission = admission.clone();
             async move {
                 let shards = gateway.metrics().await;
                 let store: DriverNumbers = driver.numbers();
@@ -285,6 +297,7 @@ impl SiteMaker {
                     shards: &shards,
                     process: Process::read(),
                     log_lines_dropped: dropped(),
+                    admission_refused: admission.refused(),
                     store: Some(&store),
                 })
             }

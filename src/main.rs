@@ -107,8 +107,8 @@ fn serve(args: Serve) -> Result<(), Failed> {
     };
     let settings = config::load(args.config.as_deref(), environment(), &flags)?;
     // Held until the end: what waits to be written is written when it goes.
-    let _log = log::init(&settings.log, &settings.audit)?;
-    Ok(app::run(settings)?)
+    let log = log::init(&settings.log, &settings.audit)?;
+    Ok(app::run(&settings, log.dropped_counter())?)
 }
 
 /// Prints every problem of a configuration, or that there is none.
