@@ -255,7 +255,7 @@ pub struct Runtime {
 /// For tests only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Test {
-    /// Open a WebSocket at `/echo` that answers every message with itself and asks for no token.
+    /// Open a WebSocket at `/ws/echo` that answers every message with itself and asks for no token.
     pub echo: bool,
 }
 
