@@ -298,6 +298,7 @@ impl SiteMaker {
                     process: Process::read(),
                     log_lines_dropped: dropped(),
                     admission_refused: admission.refused(),
+                    pool_waiting: gateway.shared_figures().pool_waiting as u64,
                     store: Some(&store),
                 })
             }
