@@ -112,7 +112,7 @@ pub struct Key {
     /// How tokens name it, if they do.
     pub(super) id: Option<String>,
     pub(super) algorithm: Algorithm,
-    pub(super) key: DecodingKey,
+    pub(super) material: DecodingKey,
 }
 
 impl std::fmt::Debug for Key {
@@ -131,7 +131,7 @@ impl Key {
         if secret.is_empty() {
             return Err(KeyFlaw::Empty);
         }
-        Ok(Self { id: None, algorithm: Algorithm::Hs256, key: DecodingKey::from_secret(secret.as_bytes()) })
+        Ok(Self { id: None, algorithm: Algorithm::Hs256, material: DecodingKey::from_secret(secret.as_bytes()) })
     }
 
     /// A shared secret that tokens name by the lower-case hex SHA-256 of its bytes.
@@ -187,12 +187,26 @@ impl Key {
         self.id.as_deref()
     }
 
+    /// Tells it from any other key, to see a change. Holds hashes of secrets: not for logs.
+    #[must_use]
+    #[cfg(feature = "server")]
+    pub(crate) fn fingerprint(&self) -> String {
+        let bytes = match self.material.kind() {
+            DecodingKeyKind::SecretOrDer(bytes) => bytes.clone(),
+            DecodingKeyKind::RsaModulusExponent { n, e } => [strip_zeroes(n), strip_zeroes(e)].join(&[0; 8][..]),
+        };
+        let id = self.id.as_deref().unwrap_or_default();
+        format!("{} {} {}", self.algorithm.name(), super::hex_sha256(id.as_bytes()), super::hex_sha256(&bytes))
+    }
+
     /// Its one algorithm.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
+    // The library's enum may grow: what it comes to know is refused until it is known here too.
+    #[expect(clippy::wildcard_enum_match_arm)]
     fn jwk(jwk: &Jwk) -> Result<Self, KeyFlaw> {
         let for_signatures = match &jwk.common.public_key_use {
             None | Some(PublicKeyUse::Signature) => true,
@@ -208,6 +222,7 @@ impl Key {
             AlgorithmParameters::EllipticCurve(point) if point.curve == EllipticCurve::P256 => Algorithm::Es256,
             AlgorithmParameters::OctetKeyPair(point) if point.curve == EllipticCurve::Ed25519 => Algorithm::EdDsa,
             AlgorithmParameters::OctetKey(_) => return Err(KeyFlaw::Secret),
+            // Other curves, and kinds that the library may come to know.
             _ => return Err(KeyFlaw::Kind),
         };
         if jwk.common.key_algorithm.is_some_and(|said| said != KeyAlgorithm::from(algorithm.theirs())) {
@@ -234,7 +249,7 @@ fn checked(algorithm: Algorithm, key: DecodingKey, id: Option<String>) -> Result
         }
         _ => {}
     }
-    Ok(Key { id, algorithm, key })
+    Ok(Key { id, algorithm, material: key })
 }
 
 /// What was found in a JWKS.

@@ -102,7 +102,7 @@ pub struct Begin {
 
 /// Begins a session: its record and its first refresh token.
 #[must_use]
-pub fn begin(begin: Begin, now: WallTime) -> (Session, RefreshToken) {
+pub fn begin(begin: &Begin, now: WallTime) -> (Session, RefreshToken) {
     let token = RefreshToken::new(begin.user, begin.session, begin.secret);
     let session = Session {
         id: begin.session,
@@ -175,7 +175,7 @@ mod tests {
             agent: "x\n".repeat(300),
         };
         let now = WallTime(1_000_000);
-        let (mut session, token) = begin(ids, now);
+        let (mut session, token) = begin(&ids, now);
         assert_eq!(session.refresh_hash, token.hash());
         assert_eq!(session.agent, "x".repeat(200));
         assert!(lives(&session, now, now));

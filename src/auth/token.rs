@@ -148,12 +148,10 @@ impl Verifier {
                 continue;
             }
             tried = true;
-            match decode::<Payload>(token, &key.key, check) {
+            match decode::<Payload>(token, &key.material, check) {
                 Ok(data) => return Ok(data.claims),
-                Err(error) => match error.kind() {
-                    jsonwebtoken::errors::ErrorKind::InvalidSignature => {}
-                    _ => return Err(Flaw::Malformed),
-                },
+                Err(error) if *error.kind() == jsonwebtoken::errors::ErrorKind::InvalidSignature => {}
+                Err(_) => return Err(Flaw::Malformed),
             }
         }
         Err(if tried { Flaw::Signature } else { Flaw::NoKey })

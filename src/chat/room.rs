@@ -574,6 +574,11 @@ impl Room {
         self.broken
     }
 
+    /// Client ids that need not be remembered any more are forgotten.
+    pub fn forget_answered(&mut self, now: crate::base::WallTime) {
+        self.answered.forget_before(now);
+    }
+
     /// Retention has removed what lay before.
     pub fn trimmed(&mut self, record: &Record) {
         self.record.first_seq = self.record.first_seq.max(record.first_seq);

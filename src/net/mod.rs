@@ -9,6 +9,7 @@ pub mod cert;
 pub mod http;
 pub mod limits;
 pub mod listener;
+pub mod operators;
 pub mod origin;
 pub mod peer;
 pub mod rest;

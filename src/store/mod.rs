@@ -5,14 +5,20 @@
 //! take effect in their order; batches in the order they were given. **Durable**: when [`Backend::write`] returned `Ok`, all
 //! that it reports as done survives a crash of the process and of the machine. **Failed**: when it returned `Err`, nothing of
 //! the batch may be taken as done *or* as not done ([`Failure::ambiguous`]): read back before telling anybody.
+//! **Isolated**: a write that cannot be carried out for a reason of its own ([`Failure::Misuse`], [`Failure::Damaged`]) fails
+//! alone and changes nothing; what fails a whole batch is the disk.
 //!
 //! Reads see all that was durable before they began. Data that fails its checks is named in a [`Failure::Damaged`], never
-//! skipped.
+//! skipped. Times of events are expected not to go back within a room: what is found by time ([`Query::SeqBefore`], recent
+//! client ids) relies on it.
 
+#[cfg(feature = "server")]
+pub mod driver;
 #[cfg(feature = "server")]
 pub mod embedded;
 pub mod memory;
 pub mod record;
+mod rules;
 pub mod seal;
 
 use crate::base::room::Head;
@@ -70,7 +76,8 @@ pub struct RoomWrite {
     pub room: RoomId,
     /// The ownership under which this is written (backends with several writers refuse a smaller one). 1 for now.
     pub term: u64,
-    /// The room's own record, when it is new or changed.
+    /// The room's own record, when it is new or changed. Retention may have moved on since it was read: while the epoch is the
+    /// same, `first_seq` and `trimmed` never move back, whatever stands here.
     pub record: Option<Room>,
     /// Whether the room must not exist yet; an existing one refuses the write with [`Outcome::Exists`].
     pub create: bool,
@@ -78,11 +85,13 @@ pub struct RoomWrite {
     pub name: NameChange,
     /// New events, ascending and dense. The first must be the log's head + 1, else [`Outcome::Conflict`].
     pub events: Vec<Event>,
-    /// Older events in their new state (taken back, edited). They replace what stands at their seq.
+    /// Older events in their new state (taken back, edited). They replace what stands at their seq; what retention has
+    /// removed stays removed. Client ids answered by them stay.
     pub rewritten: Vec<Event>,
-    /// Client ids answered by `events`.
+    /// Client ids answered by `events` (each `seq` is one of theirs).
     pub answered: Vec<Answered>,
-    /// Members that are new or changed. The list of each user's rooms follows from it in the same go.
+    /// Members that are new or changed. The list of each user's rooms follows from it in the same go; a removed room stands in
+    /// nobody's list.
     pub members: Vec<Member>,
 }
 
@@ -117,11 +126,12 @@ pub struct UserWrite {
     pub admin_if_first: bool,
     /// The change of the unique username, if any.
     pub name: NameChange,
-    /// Sessions that are new or changed.
+    /// Sessions that are new or changed. Others of the user that ended more than a day before the newest time in them go.
     pub sessions: Vec<Session>,
     /// Devices that are new or seen again.
     pub devices: Vec<Device>,
-    /// New entries of the user stream, dense after its head, else [`Outcome::Conflict`].
+    /// New entries of the user stream, dense after its head, else [`Outcome::Conflict`]. Of more than
+    /// [`crate::base::limits::STREAM_EVENTS_MAX`] the oldest go.
     pub stream: Vec<StreamEvent>,
     /// Positions that devices confirmed.
     pub cursors: Vec<Cursor>,
@@ -405,11 +415,20 @@ impl Failure {
 
 /// Who carries the verbs out. Calls block: the shell makes them on threads of their own.
 pub trait Backend: Send + Sync + 'static {
-    /// Carries out a batch, in order, durable on return. One outcome a write.
+    /// Carries out a batch, in order, durable on return. One result a write: its outcome, or a failure of its own
+    /// ([`Failure::Misuse`], [`Failure::Damaged`]), in which case it changed nothing and the others went on.
     ///
     /// # Errors
     /// When the batch as a whole could not be made durable.
-    fn write(&self, batch: Vec<Write>) -> Result<Vec<Outcome>, Failure>;
+    fn write_each(&self, batch: Vec<Write>) -> Result<Vec<Result<Outcome, Failure>>, Failure>;
+
+    /// Carries out a batch, in order, durable on return. One outcome a write.
+    ///
+    /// # Errors
+    /// When the batch as a whole could not be made durable, or one of its writes failed by itself (the others may be done).
+    fn write(&self, batch: Vec<Write>) -> Result<Vec<Outcome>, Failure> {
+        self.write_each(batch)?.into_iter().collect()
+    }
 
     /// Answers one question.
     ///

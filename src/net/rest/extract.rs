@@ -55,6 +55,10 @@ fn is_json(kind: &str) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde would take an array as well, field by field.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(Problem::because(Code::BadJson, "The body is not a JSON object."));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -165,25 +169,41 @@ impl FromRequestParts<RestState> for Caller {
     }
 }
 
-/// The `Idempotency-Key` header: the client's own id of a send, a UUIDv7.
+/// The `Idempotency-Key` header: the client's own id of what it wants done, a UUIDv7.
 #[derive(Clone, Copy, Debug)]
 pub struct IdempotencyKey(pub ClientId);
+
+/// The same, where it may be left out.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionalKey(pub Option<ClientId>);
+
+/// The key, if the header is there.
+fn key(parts: &Parts) -> Result<Option<ClientId>, Problem> {
+    let Some(value) = parts.headers.get("idempotency-key") else { return Ok(None) };
+    // The draft of the header writes it as a quoted string; both forms are taken.
+    let id = value.to_str().ok().and_then(|text| text.trim().trim_matches('"').parse::<ClientId>().ok());
+    match id {
+        Some(id) if id.unix_ms().is_some() => Ok(Some(id)),
+        _ => Err(Problem::because(Code::BadId, "The header Idempotency-Key is not a UUIDv7.").field("Idempotency-Key")),
+    }
+}
 
 impl FromRequestParts<RestState> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &RestState) -> Result<Self, Problem> {
-        let bad = |detail| Err(Problem::because(Code::BadId, detail).field("Idempotency-Key"));
-        let Some(value) = parts.headers.get("idempotency-key") else {
-            return bad(
-                "The header Idempotency-Key is missing: a fresh UUIDv7 for each message, the same for a retry.",
-            );
-        };
-        // The draft of the header writes it as a quoted string; both forms are taken.
-        let id = value.to_str().ok().and_then(|text| text.trim().trim_matches('"').parse::<ClientId>().ok());
-        match id {
-            Some(id) if id.unix_ms().is_some() => Ok(Self(id)),
-            _ => bad("The header Idempotency-Key is not a UUIDv7."),
-        }
+        key(parts)?.map(Self).ok_or_else(|| {
+            let detail =
+                "The header Idempotency-Key is missing: a fresh UUIDv7 for each message, the same for a retry.";
+            Problem::because(Code::BadId, detail).field("Idempotency-Key")
+        })
+    }
+}
+
+impl FromRequestParts<RestState> for OptionalKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &RestState) -> Result<Self, Problem> {
+        key(parts).map(Self)
     }
 }

@@ -1,9 +1,11 @@
-//! JSON that leaves: written with `<`, `>`, `&`, U+2028 and U+2029 escaped, so that no markup ever stands in an answer.
+//! Answers as JSON, through the one writer that lets no markup out ([`crate::wire::native::json`]).
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
+
+use crate::wire::native::json::to_string;
 
 use super::problem::Problem;
 
@@ -60,29 +62,4 @@ pub(super) fn bytes(status: StatusCode, kind: HeaderValue, text: impl Into<Body>
     headers.insert(header::CONTENT_TYPE, kind);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-/// The value as JSON text, escaped.
-///
-/// # Errors
-/// When the value cannot be written as JSON.
-pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
-    serde_json::to_string(value).map(|text| escape(&text))
-}
-
-/// Escapes what must not stand in JSON that leaves. These characters occur in JSON inside of strings only, and never after a
-/// backslash, so that replacing them anywhere keeps the meaning.
-fn escape(json: &str) -> String {
-    let mut out = String::with_capacity(json.len() + 16);
-    for c in json.chars() {
-        match c {
-            '<' => out.push_str("\\u003c"),
-            '>' => out.push_str("\\u003e"),
-            '&' => out.push_str("\\u0026"),
-            '\u{2028}' => out.push_str("\\u2028"),
-            '\u{2029}' => out.push_str("\\u2029"),
-            other => out.push(other),
-        }
-    }
-    out
 }

@@ -6,21 +6,29 @@
 //! and the security headers of every answer are that one's.
 
 pub mod auth;
+pub mod contract;
 pub mod extract;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod json;
+mod members;
+mod messages;
+mod page;
 pub mod pages;
 pub mod problem;
 pub mod reach;
+mod rooms;
 pub mod state;
+#[cfg(test)]
+mod tests;
 pub mod trace;
+pub mod users;
 
 pub use extract::{Caller, IdempotencyKey, Ids, JsonBody, Params};
 pub use json::Reply;
 pub use problem::Problem;
 pub use reach::Reach;
-pub use state::{Keys, Ready, RestState, Shared};
+pub use state::{Keys, Ready, RestState, Shared, Turns};
 
 use axum::extract::DefaultBodyLimit;
 use utoipa_axum::router::OpenApiRouter;
@@ -32,9 +40,12 @@ pub const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// All routes, ready to be called.
 pub fn router(state: RestState) -> axum::Router {
-    let (router, _api) = all().split_for_parts();
+    let (router, api) = all().split_for_parts();
     router
-        .merge(pages::routes())
+        .merge(pages::routes(
+            contract::text(contract::document(api)),
+            contract::text(Ok(crate::wire::schema::asyncapi())),
+        ))
         .fallback(async || Problem::from(Code::NotFound))
         .method_not_allowed_fallback(async || Problem::from(Code::MethodNotAllowed))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -44,5 +55,10 @@ pub fn router(state: RestState) -> axum::Router {
 
 /// The routes that stand in the contract.
 fn all() -> OpenApiRouter<RestState> {
-    OpenApiRouter::new().merge(auth::routes())
+    OpenApiRouter::new()
+        .merge(auth::routes())
+        .merge(users::routes())
+        .merge(rooms::routes())
+        .merge(members::routes())
+        .merge(messages::routes())
 }

@@ -122,7 +122,7 @@ impl IntoResponse for Problem {
             retry_after_ms: self.refusal.retry_after_ms,
         };
         // Plain strings and numbers: writing them cannot fail. An empty body with the right status is the honest rest.
-        let text = json::to_string(&body).unwrap_or_default();
+        let text = crate::wire::native::json::to_string(&body).unwrap_or_default();
         let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = json::bytes(status, PROBLEM_JSON, text);
         if let Some(ms) = self.refusal.retry_after_ms {

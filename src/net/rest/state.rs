@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::auth::token::Verifier;
+use crate::base::Slot;
 use crate::base::limits::Limits;
 
 use super::auth::AuthState;
@@ -26,6 +27,17 @@ pub struct Shared {
     pub limits: Limits,
     /// Of sign-up and sign-in.
     pub auth: AuthState,
+    /// See [`RestState::alone`].
+    pub turns: Turns,
+}
+
+/// Locks, one for each of a few parts of all ids.
+pub struct Turns([futures_util::lock::Mutex<()>; 64]);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| futures_util::lock::Mutex::new(())))
+    }
 }
 
 impl RestState {
@@ -33,6 +45,12 @@ impl RestState {
     #[must_use]
     pub fn new(shared: Shared) -> Self {
         Self(Arc::new(shared))
+    }
+
+    /// Waits until no other request is between reading and writing the same record, and keeps the others out until dropped. For
+    /// whoever changes a stored record in two steps (a profile, a password, a room's name). Hold one at a time.
+    pub async fn alone(&self, id: &[u8; 16]) -> futures_util::lock::MutexGuard<'_, ()> {
+        self.0.turns.0[usize::from(Slot::of(id).0) % self.0.turns.0.len()].lock().await
     }
 }
 
