@@ -1,6 +1,7 @@
 //! Joins all parts: settings in, a running server, and the end of it. Nothing else knows them all.
 
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -93,7 +94,10 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
     // Also the process' default, for what makes a client of its own (key sets by URL). Set once; a second time changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let shards = shard_count(settings);
-    std::fs::create_dir_all(&settings.data_dir)
+    let mut for_us_only = std::fs::DirBuilder::new();
+    for_us_only.recursive(true).mode(0o700);
+    for_us_only
+        .create(&settings.data_dir)
         .map_err(|cause| AppError::DataDir { dir: settings.data_dir.clone(), cause })?;
     let signals = Signals::listen()?;
     let clock = Clock::start();
