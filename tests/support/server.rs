@@ -342,7 +342,7 @@ fn spawn(setup: &Setup, data: &Path, folder: &Path, public: u16, operators: u16,
 }
 
 /// The file with the server's certificate, once it is there in full.
-fn certificate(data: &Path) -> Option<PathBuf> {
+pub fn certificate(data: &Path) -> Option<PathBuf> {
     let mut folders = vec![data.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).ok()?.flatten() {
