@@ -139,7 +139,7 @@ pub struct External {
     pub jwks: Option<Jwks>,
     /// What `iss` must be, if it matters.
     pub issuer: Option<String>,
-    /// One of these must be in `aud`; empty: it does not matter.
+    /// One of these must be in `aud`; empty: a token that names an audience is refused, being meant for somebody else.
     pub audience: Vec<String>,
     /// How a token says which key it was signed with.
     pub key_id: KeyId,
