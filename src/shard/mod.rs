@@ -216,7 +216,7 @@ impl Shard {
             ShardMessage::Status { user, conn, status } => self.user_status(user, conn, status, now, effects),
             ShardMessage::Spent { user, n, by } => self.user_spent(user, n, by, now, effects),
             ShardMessage::Confirmed { user, device, room, seq } => {
-                self.user_confirmed(user, device, room, seq, now, effects)
+                self.user_confirmed(user, device, room, seq, now, effects);
             }
             ShardMessage::Membership(change) => self.user_membership(*change, now, effects),
             ShardMessage::ReadMoved { user, room, number, at } => {
