@@ -81,7 +81,11 @@ fn judge(server: &Server, owner: &Person, rooms: &[Uuid], clients: &[Talker], ev
         faults.iter().take(20).map(ToString::to_string).collect::<Vec<_>>().join("\n")
     );
     let stored: usize = evidence.logs.values().map(|log| log.entries.len()).sum();
-    eprintln!("round {round}: {} acks, {} views, {stored} events stored, no fault", evidence.answers.len(), evidence.views.len());
+    eprintln!(
+        "round {round}: {} acks, {} views, {stored} events stored, no fault",
+        evidence.answers.len(),
+        evidence.views.len()
+    );
 }
 
 /// Where a client stands in a room.
@@ -137,7 +141,9 @@ impl Talker {
     /// One connection, from opening to being cut.
     fn live(&mut self) {
         self.began = self.stands.iter().map(|s| s.seq).collect();
-        let Ok(mut client) = client::open(&self.person.address(), "/ws/chat", &[], &self.person.config()) else { return };
+        let Ok(mut client) = client::open(&self.person.address(), "/ws/chat", &[], &self.person.config()) else {
+            return;
+        };
         let hello = json!({"type": "auth", "content": self.person.token, "metadata": {"hold": true}});
         let mut waiting = self.stands.len();
         if client.send(&hello).is_err() || self.resume(&mut client, None).is_err() {
@@ -191,8 +197,7 @@ impl Talker {
 
     fn resume(&self, client: &mut Client, only: Option<&Value>) -> Result<(), causerie_load::Failure> {
         let wanted = self.stands.iter().filter(|s| only.is_none_or(|room| *room == json!(s.room)));
-        let places: Vec<Value> =
-            wanted.map(|s| json!({"room_id": s.room, "epoch": s.epoch, "seq": s.seq})).collect();
+        let places: Vec<Value> = wanted.map(|s| json!({"room_id": s.room, "epoch": s.epoch, "seq": s.seq})).collect();
         client.send(&json!({"type": "resume", "metadata": {"rooms": places}}))
     }
 

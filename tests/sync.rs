@@ -31,7 +31,12 @@ impl Tamper {
         let stderr = fs::File::create(&log).expect("a file");
         let child = Command::new("strace")
             .args(["-f", "-qq", "-p", &server.pid().to_string(), "-o", "/dev/null"])
-            .args(["-e", "trace=fdatasync,fsync,sync_file_range,msync", "-e", &format!("inject=fdatasync,fsync:{inject}")])
+            .args([
+                "-e",
+                "trace=fdatasync,fsync,sync_file_range,msync",
+                "-e",
+                &format!("inject=fdatasync,fsync:{inject}"),
+            ])
             .stdin(Stdio::null())
             .stderr(stderr)
             .spawn()

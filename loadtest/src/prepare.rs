@@ -112,8 +112,12 @@ pub fn connections(
         }
     };
     thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..plan.shape.connectors).map(|_| { let to = to.to_vec(); scope.spawn(move || work(to)) }).collect();
+        let threads: Vec<_> = (0..plan.shape.connectors)
+            .map(|_| {
+                let to = to.to_vec();
+                scope.spawn(move || work(to))
+            })
+            .collect();
         threads.into_iter().try_for_each(joined)
     })
 }

@@ -131,9 +131,11 @@ impl fmt::Display for Report {
             self.run_seconds
         )?;
         writeln!(f, "{:<24}{:>9}{:>9}{:>9}{:>9}{:>9}{:>10}", "ms", "p50", "p90", "p99", "p99.9", "max", "count")?;
-        for (name, t) in
-            [("send to ack", &self.ack_ms), ("send to delivery", &self.delivery_ms), ("generator late", &self.lateness_ms)]
-        {
+        for (name, t) in [
+            ("send to ack", &self.ack_ms),
+            ("send to delivery", &self.delivery_ms),
+            ("generator late", &self.lateness_ms),
+        ] {
             writeln!(
                 f,
                 "{name:<24}{:>9.2}{:>9.2}{:>9.2}{:>9.2}{:>9.2}{:>10}",

@@ -64,8 +64,11 @@ impl Trust {
 /// When nobody answers within ten seconds.
 pub fn connect(address: &str, config: &Arc<ClientConfig>) -> Result<Stream, Failure> {
     let what = format!("connecting to {address}");
-    let resolved =
-        address.to_socket_addrs().context(&what)?.next().ok_or_else(|| Failure::new(&what, "the name has no address"))?;
+    let resolved = address
+        .to_socket_addrs()
+        .context(&what)?
+        .next()
+        .ok_or_else(|| Failure::new(&what, "the name has no address"))?;
     let tcp = TcpStream::connect_timeout(&resolved, Duration::from_secs(10)).context(&what)?;
     tcp.set_nodelay(true).context(&what)?;
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host).to_owned();

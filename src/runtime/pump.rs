@@ -29,6 +29,7 @@ use crate::store::Failure;
 use super::clock::Clock;
 use super::gate::Gate;
 use super::inbox::{Flow, Inbox};
+use super::launch::breathe;
 use super::mesh::{Completion, Mailbox, Mesh, Order};
 use super::port::{Port, Sent, Socket};
 use super::seam::{Machine, StorePort};
@@ -149,9 +150,8 @@ impl<M: Machine> Pump<M> {
                 break;
             }
             if more || !self.sleep().await {
-                // Not a busy wait: work is left. The other tasks of this queue run first, and the executor looks at the
-                // sockets again when its preemption time is over.
-                glommio::executor().yield_now().await;
+                // Work is left; all others and the sockets have their turn first.
+                breathe().await;
             }
         }
         self.inbox.close();

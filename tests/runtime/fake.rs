@@ -283,6 +283,9 @@ impl Backend for NoBackend {
     fn write(&self, _: Vec<Write>) -> Result<Vec<Outcome>, Failure> {
         Err(Failure::Misuse("not here".to_owned()))
     }
+    fn write_each(&self, _: Vec<Write>) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
+        Err(Failure::Misuse("not here".to_owned()))
+    }
     fn read(&self, _: &Query) -> Result<Answer, Failure> {
         Err(Failure::Misuse("not here".to_owned()))
     }

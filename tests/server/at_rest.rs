@@ -21,7 +21,9 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
 
 fn holds(bytes: &[u8], word: &str) -> bool {
     let utf16: Vec<u8> = word.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    [word.as_bytes(), &utf16, word.to_lowercase().as_bytes()].iter().any(|w| bytes.windows(w.len()).any(|part| part == *w))
+    [word.as_bytes(), &utf16, word.to_lowercase().as_bytes()]
+        .iter()
+        .any(|w| bytes.windows(w.len()).any(|part| part == *w))
 }
 
 fn nowhere(server: &Server, words: &[&str]) {

@@ -19,7 +19,10 @@ fn a_pair_has_one_room_whoever_starts() {
     assert_eq!(bobs.message(from_ann)["content"], "just us");
     server.restart();
     assert_eq!(from_ann, bob.room_with(&json!({"type": "direct", "members": [ann.user_id]})));
-    assert_eq!(bob.page(from_ann, "")["messages"].as_array().expect("messages").last().expect("one")["content"], "just us");
+    assert_eq!(
+        bob.page(from_ann, "")["messages"].as_array().expect("messages").last().expect("one")["content"],
+        "just us"
+    );
 }
 
 #[test]

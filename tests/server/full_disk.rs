@@ -18,7 +18,8 @@ impl Small {
     fn new(place: &Path, mebibytes: u32) -> Option<Self> {
         fs::create_dir_all(place).expect("a folder");
         let size = format!("size={mebibytes}m");
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "causerie-test"]).arg(place).output().ok()?;
+        let done =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "causerie-test"]).arg(place).output().ok()?;
         done.status.success().then(|| Self(place.to_owned()))
     }
 }

@@ -74,7 +74,11 @@ fn a_socket_and_rest_give_the_same_page_also_after_a_restart() {
         assert_eq!(answer["type"], "history", "{answer}");
         answer["metadata"].clone()
     };
-    let queries = [("", json!({})), ("before=40&limit=10", json!({"before": 40, "limit": 10})), ("after=140", json!({"after": 140}))];
+    let queries = [
+        ("", json!({})),
+        ("before=40&limit=10", json!({"before": 40, "limit": 10})),
+        ("after=140", json!({"after": 140})),
+    ];
     let first: Vec<Value> = queries.iter().map(|(_, query)| ask(query.clone())).collect();
     for (page, (query, _)) in first.iter().zip(&queries) {
         assert_eq!(*page, ann.page(room, query), "{query}");
@@ -118,7 +122,9 @@ fn who_was_away_does_not_read_what_was_said_meanwhile() {
     let mut texts: Vec<String> = Vec::new();
     let mut take = |page: &Value| {
         let rows = page["messages"].as_array().expect("messages").clone();
-        texts.extend(rows.iter().filter_map(|m| m["content"].as_str().filter(|_| m["type"] == "chat")).map(str::to_owned));
+        texts.extend(
+            rows.iter().filter_map(|m| m["content"].as_str().filter(|_| m["type"] == "chat")).map(str::to_owned),
+        );
         rows.last().map_or(0, |m| m["seq"].as_u64().expect("a seq"))
     };
     let mut at = take(&page);

@@ -17,7 +17,10 @@ fn all_rooms_are_told_and_subscribed() {
 
     let since = Instant::now();
     let mut bobs = bob.connect();
-    eprintln!("hello of a user in 500 rooms came {:?} after the first byte (debug build, client included)", since.elapsed());
+    eprintln!(
+        "hello of a user in 500 rooms came {:?} after the first byte (debug build, client included)",
+        since.elapsed()
+    );
     let mut told = BTreeSet::new();
     let mut take = |metadata: &serde_json::Value| {
         for room in metadata["rooms"].as_array().expect("rooms") {

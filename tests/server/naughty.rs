@@ -55,10 +55,8 @@ fn clean(raw: &[String]) {
 
 #[test]
 fn messages_come_exactly_as_written_or_are_refused() {
-    let server = Setup::default()
-        .set("limits.messages_per_second", 100_000)
-        .set("limits.messages_burst", 100_000)
-        .start();
+    let server =
+        Setup::default().set("limits.messages_per_second", 100_000).set("limits.messages_burst", 100_000).start();
     let (ann, bob) = (server.person("ann"), server.person("bob"));
     let room = ann.room("Garden", "public");
     bob.join(room);

@@ -13,11 +13,8 @@ const MESSAGES: usize = 60;
 
 #[test]
 fn everybody_sees_the_same_in_the_same_order_over_four_shards() {
-    let server = Setup::default()
-        .shards(4)
-        .set("limits.messages_per_second", 1000)
-        .set("limits.messages_burst", 1000)
-        .start();
+    let server =
+        Setup::default().shards(4).set("limits.messages_per_second", 1000).set("limits.messages_burst", 1000).start();
     let people: Vec<Person> = (0..PEOPLE).map(|n| server.person(&format!("p{n}"))).collect();
     let rooms: Vec<Uuid> = (0..3).map(|n| people[0].room(&format!("room {n}"), "public")).collect();
     for person in &people[1..] {

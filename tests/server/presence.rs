@@ -54,7 +54,8 @@ fn who_does_not_watch_gets_counts_without_names() {
     let _bobs = bob.connect();
     let count = |f: &Value| f["type"] == "presence" && f["room_id"] == json!(room) && f["metadata"]["online"] == 2;
     anns.expect("two are there", count);
-    let named = |f: &&Value| f["type"] == "presence" && f["metadata"]["users"].as_array().is_some_and(|u| !u.is_empty());
+    let named =
+        |f: &&Value| f["type"] == "presence" && f["metadata"]["users"].as_array().is_some_and(|u| !u.is_empty());
     assert_eq!(anns.seen.iter().find(named), None);
 }
 

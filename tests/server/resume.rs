@@ -23,7 +23,8 @@ fn resume(socket: &mut Socket, room: Uuid, epoch: &Value, from: u64) -> Vec<Valu
         let had = socket.seen.len();
         let place = json!([{"room_id": room, "epoch": epoch, "seq": stand}]);
         socket.send(&json!({"type": "resume", "metadata": {"rooms": place}}));
-        let end = socket.expect("resumed", |f| (f["type"] == "resumed" || f["type"] == "reload") && f["room_id"] == json!(room));
+        let end = socket
+            .expect("resumed", |f| (f["type"] == "resumed" || f["type"] == "reload") && f["room_id"] == json!(room));
         assert_eq!(end["type"], "resumed", "{end}");
         got.extend(socket.seen[had..].iter().filter(|f| is_event(f) && f["room_id"] == json!(room)).cloned());
         stand = seq(&end);

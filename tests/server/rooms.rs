@@ -95,9 +95,8 @@ fn a_private_room_answers_a_stranger_as_one_that_does_not_exist() {
     }
     let places = json!([{"room_id": room, "epoch": 1, "seq": 0}, {"room_id": nowhere, "epoch": 1, "seq": 0}]);
     socket.send(&json!({"type": "resume", "metadata": {"rooms": places}}));
-    let reasons: Vec<_> = (0..2)
-        .map(|_| socket.expect("reload", |f| f["type"] == "reload")["metadata"]["reason"].clone())
-        .collect();
+    let reasons: Vec<_> =
+        (0..2).map(|_| socket.expect("reload", |f| f["type"] == "reload")["metadata"]["reason"].clone()).collect();
     assert_eq!(reasons[0], reasons[1]);
     socket.send(&json!({"type": "presence", "metadata": {"watch": [room]}}));
     socket.fence();

@@ -36,8 +36,7 @@ fn the_first_user_is_admin_and_names_are_compared_without_case() {
 fn names_and_passwords_that_cannot_be_used_are_refused_with_their_code() {
     let server = Setup::builtin().start();
     let try_with = |name: &str, password: &str| {
-        let answer =
-            server.call("POST", "/api/v1/auth/signup", Some(&json!({"username": name, "password": password})));
+        let answer = server.call("POST", "/api/v1/auth/signup", Some(&json!({"username": name, "password": password})));
         (answer.status, answer.json()["code"].as_str().unwrap_or_default().to_owned())
     };
     for name in ["ab", "a b c", "<script>", "", "../../etc", &"x".repeat(33)] {
@@ -93,7 +92,8 @@ fn a_new_password_ends_all_other_sessions_and_is_the_only_one_that_counts() {
     let elsewhere = crate::support::Person::with_answer(&server, "ann", &body);
     let (mut here, mut there) = (ann.connect(), elsewhere.connect());
 
-    let wrong = ann.post("/api/v1/auth/password", &json!({"old_password": "not it", "new_password": "a new password!"}));
+    let wrong =
+        ann.post("/api/v1/auth/password", &json!({"old_password": "not it", "new_password": "a new password!"}));
     assert!(matches!(wrong.status, 401 | 403), "{} {}", wrong.status, wrong.text());
     let changed =
         ann.post("/api/v1/auth/password", &json!({"old_password": PASSWORD, "new_password": "a new password!"}));

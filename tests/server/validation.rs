@@ -18,7 +18,8 @@ fn a_text_is_refused_or_delivered_exactly_as_written() {
         let answer = anns.ask(json!({"type": "chat", "room_id": room, "content": text}));
         assert_eq!(code(&answer), "bad_content", "{text:?}: {answer}");
     }
-    for text in ["x", " leading and trailing ", "two\nlines\tand a tab", "e\u{301} stays e\u{301}", &"😀".repeat(4096)] {
+    for text in ["x", " leading and trailing ", "two\nlines\tand a tab", "e\u{301} stays e\u{301}", &"😀".repeat(4096)]
+    {
         anns.chat(room, text);
         assert_eq!(bobs.message(room)["content"], text);
     }
@@ -97,7 +98,8 @@ fn unknown_fields_are_ignored_and_null_is_absent() {
     let ann = server.person("ann");
     let room = ann.room("Garden", "public");
     let mut anns = ann.connect();
-    let frame = json!({"type": "chat", "room_id": room, "content": "x", "colour": {"a": 1}, "metadata": null, "seq": null});
+    let frame =
+        json!({"type": "chat", "room_id": room, "content": "x", "colour": {"a": 1}, "metadata": null, "seq": null});
     assert_eq!(anns.ask(frame)["type"], "ack");
 }
 

@@ -282,7 +282,8 @@ impl Server {
         let answer = self.admin("/metrics");
         assert_eq!(answer.status, 200, "{}", answer.text());
         let of_name = |line: &&str| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])) && words.iter().all(|w| line.contains(w))
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
+                && words.iter().all(|w| line.contains(w))
         };
         let value = |line: &str| line.rsplit(' ').next().and_then(|v| v.parse::<f64>().ok());
         answer.text().lines().filter(of_name).filter_map(value).sum()
