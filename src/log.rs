@@ -54,6 +54,13 @@ pub struct Guard {
 }
 
 impl Guard {
+    /// [`Guard::dropped`] for who outlives the guard.
+    #[must_use]
+    pub fn dropped_counter(&self) -> Box<dyn Fn() -> u64 + Send + Sync> {
+        let counters: Vec<_> = self.writers.iter().map(|queue| Arc::clone(&queue.writer.dropped)).collect();
+        Box::new(move || counters.iter().map(|dropped| dropped.load(Ordering::Relaxed)).sum())
+    }
+
     /// Lines that were dropped because the queue was full.
     #[must_use]
     pub fn dropped(&self) -> u64 {

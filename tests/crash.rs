@@ -1,10 +1,12 @@
 //! The server is killed with SIGKILL at random moments under load, again and again, and a checker holds what every client was
 //! told against the log: no acked message lost, none twice, none out of order, no gap after a resume.
 //!
-//! `CRASH_ROUNDS` (5) and `CRASH_SEED` (1) change how often and when. SIGKILL leaves the page cache alive: that acked means *on disk*
+//! `CAUSERIE_CRASH_ROUNDS` (5) and `CAUSERIE_CRASH_SEED` (1) change how often and when. SIGKILL leaves the page cache alive: that acked means *on disk*
 //! is shown by `sync.rs`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // a test may fail loudly
+// A test may fail loudly, and prints what it measured.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::unwrap_in_result, clippy::panic, clippy::print_stderr)]
+#![allow(clippy::wildcard_enum_match_arm, clippy::needless_pass_by_value, clippy::needless_for_each)]
 #![allow(missing_docs)]
 
 mod support;
@@ -31,7 +33,7 @@ const WINDOW: usize = 4;
 #[test]
 fn nothing_acked_is_lost_doubled_or_moved_by_sigkill() {
     let number = |name: &str, default: u64| std::env::var(name).map_or(default, |v| v.parse().expect("a number"));
-    let (rounds, mut random) = (number("CRASH_ROUNDS", 5), number("CRASH_SEED", 1));
+    let (rounds, mut random) = (number("CAUSERIE_CRASH_ROUNDS", 5), number("CAUSERIE_CRASH_SEED", 1));
     let mut server =
         Setup::default().set("limits.messages_per_second", 100_000).set("limits.messages_burst", 100_000).start();
     let owner = server.person("owner");
@@ -46,9 +48,11 @@ fn nothing_acked_is_lost_doubled_or_moved_by_sigkill() {
         let until_kill = Duration::from_millis(20 + random % 400);
         thread::scope(|scope| {
             let threads: Vec<_> = clients.iter_mut().map(|client| scope.spawn(|| client.live())).collect();
-            thread::sleep(until_kill);
+            support::wait_out(until_kill);
             server.kill();
-            threads.into_iter().for_each(|t| t.join().expect("a client"));
+            for thread in threads {
+                thread.join().expect("a client");
+            }
         });
         random = split_mix(random);
         if random % 4 == 0 {
@@ -165,12 +169,8 @@ impl Talker {
             client.take_raw();
             self.heard(&frame);
             match frame["type"].as_str() {
-                Some("resumed") if frame["metadata"]["more"] == true => {
-                    if self.resume(&mut client, Some(&frame["room_id"])).is_err() {
-                        return;
-                    }
-                }
-                Some("resumed") => waiting -= 1,
+                Some("resumed") if frame["metadata"]["more"] != true => waiting -= 1,
+                Some("resumed") if self.resume(&mut client, Some(&frame["room_id"])).is_err() => return,
                 Some("ack") => {
                     let had = self.open.len();
                     self.open.retain(|(id, _)| frame["id"] != json!(id));
@@ -188,10 +188,8 @@ impl Talker {
     fn heard(&mut self, frame: &Value) {
         let place = frame["room_id"].as_str().and_then(|id| Uuid::try_parse(id).ok());
         let Some(stand) = self.stands.iter_mut().find(|s| Some(s.room) == place) else { return };
-        if let Some(seq) = frame["seq"].as_u64() {
-            if is_event(frame) || frame["type"] == "ack" {
-                stand.saw(seq);
-            }
+        if let Some(seq) = frame["seq"].as_u64().filter(|_| is_event(frame) || frame["type"] == "ack") {
+            stand.saw(seq);
         }
     }
 

@@ -5,7 +5,9 @@
 //! by hand: `Durability::None` instead of `Immediate` in the store's writer lets the acks of the first test come after a
 //! millisecond and those of the second come at all.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // a test may fail loudly
+// A test may fail loudly, and prints what it measured.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::unwrap_in_result, clippy::panic, clippy::print_stderr)]
+#![allow(clippy::wildcard_enum_match_arm, clippy::needless_pass_by_value, clippy::needless_for_each)]
 #![allow(missing_docs)]
 
 mod support;
@@ -130,7 +132,7 @@ fn when_syncs_fail_nothing_is_acked_or_delivered() {
         eventually("an ack when the disk is back", || {
             anns.send(&chat(room, id, &text(n)));
             let answer = anns.expect("an answer", |f| f["id"] == json!(id));
-            std::thread::sleep(Duration::from_millis(100));
+            support::wait_out(Duration::from_millis(100));
             (answer["type"] == "ack").then_some(())
         });
     }

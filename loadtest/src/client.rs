@@ -65,7 +65,7 @@ pub fn open(
         request.headers_mut().insert(name, HeaderValue::from_str(value).context("a header")?);
     }
     let stream = tls::connect(address, config)?;
-    stream.sock.set_read_timeout(Some(Duration::from_secs(60))).context("setting a limit")?;
+    stream.sock.set_read_timeout(Some(Duration::from_mins(1))).context("setting a limit")?;
     // The default would take 128 KiB for each of thousands.
     let limits = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
     match tungstenite::client::client_with_config(request, stream, Some(limits)) {

@@ -1,5 +1,6 @@
 //! The little HTTP/1.1 that preparing a run needs: one kept-alive connection, JSON bodies, answers with a length or in chunks.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,13 +72,13 @@ impl Http {
         let body = body.map(Value::to_string);
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
         if let Some(token) = token {
-            head += &format!("Authorization: Bearer {token}\r\n");
+            let _ = write!(head, "Authorization: Bearer {token}\r\n");
         }
         for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         if let Some(body) = &body {
-            head += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+            let _ = write!(head, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
         }
         head += "\r\n";
         head += body.as_deref().unwrap_or("");
@@ -97,13 +98,12 @@ impl Http {
     }
 
     fn exchange(&mut self, request: &[u8]) -> Result<Answer, Failure> {
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => {
-                let stream = tls::connect(&self.address, &self.config)?;
-                stream.sock.set_read_timeout(Some(Duration::from_secs(60))).context("setting a limit")?;
-                BufReader::new(stream)
-            }
+        let mut stream = if let Some(stream) = self.stream.take() {
+            stream
+        } else {
+            let stream = tls::connect(&self.address, &self.config)?;
+            stream.sock.set_read_timeout(Some(Duration::from_mins(1))).context("setting a limit")?;
+            BufReader::new(stream)
         };
         stream.get_mut().write_all(request).context("sending")?;
         stream.get_mut().flush().context("sending")?;

@@ -127,9 +127,9 @@ fn hello(plan: &Plan, config: &Arc<ClientConfig>, user: &User, room: Uuid, numbe
     let bearer = format!("Bearer {}", user.token);
     let mut client =
         client::open(&plan.address, &plan.path, &[("Authorization", bearer.as_str())], config).context(&what)?;
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_mins(1);
     while Instant::now() < end {
-        match client.recv(Duration::from_secs(60)) {
+        match client.recv(Duration::from_mins(1)) {
             Got::Frame(frame) if frame["type"] == "hello" => {
                 let rooms = frame["metadata"]["rooms"].as_array().cloned().unwrap_or_default();
                 let entry = rooms.iter().find(|r| r["room_id"] == json!(room));
@@ -139,7 +139,9 @@ fn hello(plan: &Plan, config: &Arc<ClientConfig>, user: &User, room: Uuid, numbe
                 return Ok(Ready { user: number, client, room, after });
             }
             Got::Frame(_) => {}
-            other => return Err(Failure::new(what, format!("no hello but {other:?}"))),
+            other @ (Got::Closed(..) | Got::Cut(_) | Got::Nothing) => {
+                return Err(Failure::new(what, format!("no hello but {other:?}")));
+            }
         }
     }
     Err(Failure::new(what, "no hello within 60 s"))

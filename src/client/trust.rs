@@ -16,7 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-/// SHA-256 of a certificate, as 64 lower-case hex digits.
+/// SHA-256 of a certificate. Shown as the server prints it: pairs of hex digits with colons.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fingerprint(String);
 
@@ -30,7 +30,11 @@ impl Fingerprint {
 
 impl std::fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        for (i, digit) in self.0.chars().enumerate() {
+            let colon = if i > 0 && i % 2 == 0 { ":" } else { "" };
+            write!(f, "{colon}{}", digit.to_ascii_uppercase())?;
+        }
+        Ok(())
     }
 }
 
@@ -242,6 +246,7 @@ mod tests {
         let colons = vec!["AB"; 32].join(":");
         for text in [hex.clone(), format!("sha256:{hex}"), colons.clone(), format!("SHA256 {colons}")] {
             assert_eq!(text.parse(), Ok(Fingerprint(hex.clone())), "{text}");
+            assert_eq!(Fingerprint(hex.clone()).to_string(), colons);
         }
         assert!("ab".parse::<Fingerprint>().is_err());
         assert!("zz".repeat(32).parse::<Fingerprint>().is_err());

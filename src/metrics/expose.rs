@@ -6,6 +6,7 @@
 use super::counters::{Counters, ShellCounters, Snapshot};
 use super::process::Process;
 use super::text::{Kind, Text};
+use crate::store::driver::DriverNumbers;
 
 /// The content type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -19,6 +20,12 @@ pub struct Numbers<'a> {
     pub process: Process,
     /// Lines of the logs that were dropped.
     pub log_lines_dropped: u64,
+    /// Connections refused at the door, because of the limits of the instance or of one address.
+    pub admission_refused: u64,
+    /// Pieces of work that wait for a blocking thread.
+    pub pool_waiting: u64,
+    /// The store's driver.
+    pub store: Option<&'a DriverNumbers>,
 }
 
 /// The whole page.
@@ -34,11 +41,20 @@ pub fn render(numbers: &Numbers<'_>) -> String {
         "Lines of the logs dropped because the disk or terminal was too slow.",
     )
     .sample(&[], numbers.log_lines_dropped);
+    text.family(
+        "causerie_admission_refused_total",
+        Kind::Counter,
+        "Connections refused because of limits.connections or limits.connections_per_address.",
+    )
+    .sample(&[], numbers.admission_refused);
+    text.family("causerie_pool_waiting", Kind::Gauge, "Pieces of long work that wait for a thread.")
+        .sample(&[], numbers.pool_waiting);
     let shards = Shards::new(numbers.shards);
     connections(&mut text, &shards);
     messages(&mut text, &shards);
     memory(&mut text, &shards);
     turns(&mut text, &shards);
+    store(&mut text, numbers.store);
     text.finish()
 }
 
@@ -87,7 +103,8 @@ fn process(text: &mut Text, process: &Process) {
 
 fn connections(text: &mut Text, shards: &Shards<'_>) {
     use Kind::{Counter, Gauge};
-    shards.pure(text, "causerie_connections", Gauge, "WebSocket connections open now.", |c| c.connections_active);
+    shards
+        .pure(text, "causerie_connections_active", Gauge, "WebSocket connections open now.", |c| c.connections_active);
     shards.pure(text, "causerie_connections_opened_total", Counter, "WebSocket connections opened.", |c| {
         c.connections_opened
     });
@@ -146,11 +163,19 @@ fn messages(text: &mut Text, shards: &Shards<'_>) {
         "Retried sends that got their first answer again.",
         |c| c.messages_duplicate,
     );
-    shards.pure(text, "causerie_deliveries_total", Counter, "Event frames put into outboxes.", |c| c.deliveries);
+    shards
+        .pure(text, "causerie_messages_delivered_total", Counter, "Event frames put into outboxes.", |c| c.deliveries);
     let mut shed = text.family("causerie_shed_total", Counter, "Frames not sent to a client, by kind and reason.");
     for (shard, snapshot) in &shards.0 {
         for ((kind, reason), count) in &snapshot.counters.shed {
             shed.sample(&[("shard", shard), ("kind", kind), ("reason", reason)], *count);
+        }
+    }
+    let mut failures =
+        text.family("causerie_store_failures_total", Counter, "Store jobs of shards that failed, by kind.");
+    for (shard, snapshot) in &shards.0 {
+        for (kind, count) in &snapshot.counters.store_failures {
+            failures.sample(&[("shard", shard), ("kind", kind)], *count);
         }
     }
     let mut stored = text.family(
@@ -159,7 +184,7 @@ fn messages(text: &mut Text, shards: &Shards<'_>) {
         "From a message's frame to its being durable.",
     );
     for (shard, snapshot) in &shards.0 {
-        stored.histogram(&[("shard", shard)], &snapshot.counters.received_to_stored);
+        stored.times(&[("shard", shard)], &snapshot.counters.received_to_stored);
     }
     let mut written = text.family(
         "causerie_stored_to_written_seconds",
@@ -167,7 +192,7 @@ fn messages(text: &mut Text, shards: &Shards<'_>) {
         "From durable to written to the sockets of the owner's shard.",
     );
     for (shard, snapshot) in &shards.0 {
-        written.histogram(&[("shard", shard)], &snapshot.counters.stored_to_written);
+        written.times(&[("shard", shard)], &snapshot.counters.stored_to_written);
     }
     let mut acked = text.family(
         "causerie_received_to_acked_seconds",
@@ -175,7 +200,7 @@ fn messages(text: &mut Text, shards: &Shards<'_>) {
         "From a message's frame to its ack being written.",
     );
     for (shard, snapshot) in &shards.0 {
-        acked.histogram(&[("shard", shard)], &snapshot.counters.received_to_acked);
+        acked.times(&[("shard", shard)], &snapshot.counters.received_to_acked);
     }
 }
 
@@ -202,7 +227,7 @@ fn turns(text: &mut Text, shards: &Shards<'_>) {
     shards.shell(text, "causerie_stalls_total", Counter, "Turns longer than runtime.stall_ms.", |s| s.stalls);
     let mut turn = text.family("causerie_turn_seconds", Kind::Histogram, "Length of turns that did something.");
     for (shard, snapshot) in &shards.0 {
-        turn.histogram(&[("shard", shard)], &snapshot.shell.turn);
+        turn.times(&[("shard", shard)], &snapshot.shell.turn);
     }
     shards.shell(text, "causerie_writes_total", Counter, "Writes to sockets.", |s| s.writes);
     shards
@@ -212,12 +237,48 @@ fn turns(text: &mut Text, shards: &Shards<'_>) {
     });
 }
 
+/// The driver's numbers. Its families stand there without samples while there is no store.
+fn store(text: &mut Text, numbers: Option<&DriverNumbers>) {
+    use Kind::{Counter, Gauge, Histogram};
+    let mut number = |name, kind, help, value: fn(&DriverNumbers) -> u64| {
+        let mut family = text.family(name, kind, help);
+        if let Some(numbers) = numbers {
+            family.sample(&[], value(numbers));
+        }
+    };
+    number("causerie_store_commits_total", Counter, "Commits that are durable.", |s| s.commits);
+    number("causerie_store_commits_failed_total", Counter, "Commits that failed as a whole.", |s| s.commits_failed);
+    number("causerie_store_writes_total", Counter, "Writes that were answered.", |s| s.writes);
+    number("causerie_store_writes_failed_total", Counter, "Writes that failed.", |s| s.writes_failed);
+    number("causerie_store_reads_total", Counter, "Reads that were answered.", |s| s.reads);
+    number("causerie_store_reads_failed_total", Counter, "Reads that failed.", |s| s.reads_failed);
+    number("causerie_store_refused_total", Counter, "Jobs refused because a queue was full.", |s| s.refused);
+    number("causerie_store_writes_waiting", Gauge, "Writes waiting for their commit.", |s| s.writes_waiting);
+    number("causerie_store_reads_waiting", Gauge, "Reads waiting for a thread.", |s| s.reads_waiting);
+    number("causerie_store_size_bytes", Gauge, "Bytes on disk.", |s| s.size_bytes);
+    let mut commit = text.family("causerie_store_commit_seconds", Histogram, "Time of a commit until it is durable.");
+    if let Some(numbers) = numbers {
+        commit.times(&[], &numbers.commit_time);
+    }
+    let mut size = text.family("causerie_store_commit_writes", Histogram, "Writes in one commit.");
+    if let Some(numbers) = numbers {
+        size.counts(&[], &numbers.batch_size, numbers.writes.saturating_add(numbers.writes_failed));
+    }
+    let mut read = text.family("causerie_store_read_seconds", Histogram, "Time of a read, without its waiting.");
+    if let Some(numbers) = numbers {
+        read.times(&[], &numbers.read_time);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::super::text::tests::checked;
+    use hdrhistogram::Histogram;
+
     use super::*;
+    use crate::metrics::counters::Latency;
 
     /// Numbers in which every family has a sample.
     fn busy(shard: u16) -> Snapshot {
@@ -228,6 +289,7 @@ mod tests {
         c.frames_received.insert("chat", 3);
         c.refused.insert("rate_limited", 4);
         c.shed.insert(("typing", "outbox"), 5);
+        c.store_failures.insert("unavailable", 1);
         for us in [40, 900, 30_000, 59_000_000] {
             c.received_to_stored.record(us);
         }
@@ -238,7 +300,29 @@ mod tests {
 
     fn page() -> String {
         let shards = [busy(0), busy(1)];
-        render(&Numbers { shards: &shards, process: Process::default(), log_lines_dropped: 0 })
+        let times = |us: &[u64]| {
+            let mut times = Latency::default();
+            us.iter().for_each(|us| times.record(*us));
+            times
+        };
+        let mut batch_size = Histogram::new_with_bounds(1, 10_000, 2).unwrap();
+        [1, 40].into_iter().for_each(|size| batch_size.record(size).unwrap());
+        let store = DriverNumbers {
+            commits: 2,
+            commits_failed: 0,
+            writes: 40,
+            writes_failed: 1,
+            batch_size,
+            commit_time: times(&[300, 700]),
+            reads: 1,
+            reads_failed: 0,
+            read_time: times(&[20]),
+            refused: 0,
+            writes_waiting: 3,
+            reads_waiting: 0,
+            size_bytes: 1 << 20,
+        };
+        render(&Numbers { shards: &shards, store: Some(&store), ..Numbers::default() })
     }
 
     #[test]
@@ -254,7 +338,7 @@ mod tests {
     fn numbers_stand_where_they_belong() {
         let page = page();
         for line in [
-            "causerie_connections{shard=\"1\"} 7",
+            "causerie_connections_active{shard=\"1\"} 7",
             "causerie_connections_closed_total{shard=\"0\",reason=\"too slow\"} 2",
             "causerie_frames_received_total{shard=\"0\",type=\"chat\"} 3",
             "causerie_refused_total{shard=\"0\",code=\"rate_limited\"} 4",
@@ -266,9 +350,28 @@ mod tests {
             "causerie_received_to_stored_seconds_bucket{shard=\"0\",le=\"+Inf\"} 4",
             "causerie_received_to_stored_seconds_sum{shard=\"0\"} 59.03094",
             "causerie_received_to_stored_seconds_count{shard=\"0\"} 4",
+            "causerie_store_writes_waiting 3",
+            "causerie_store_commit_seconds_bucket{le=\"0.0005\"} 1",
+            "causerie_store_commit_writes_bucket{le=\"1\"} 1",
+            "causerie_store_commit_writes_bucket{le=\"50\"} 2",
+            "causerie_store_commit_writes_sum 41",
+            "causerie_store_commit_writes_count 2",
         ] {
             assert!(page.lines().any(|l| l == line), "{line} is not in\n{page}");
         }
+    }
+
+    #[test]
+    fn everything_that_is_counted_is_shown() {
+        let ours = include_str!("expose.rs");
+        let fields =
+            include_str!("counters.rs").lines().filter_map(|line| line.strip_prefix("    pub ")?.split_once(':'));
+        let hidden: Vec<&str> = fields
+            .map(|(field, _)| field)
+            .filter(|field| !field.starts_with("fn ") && !ours.contains(&format!(".{field}")))
+            .filter(|field| !["counters", "shell", "shard"].contains(field))
+            .collect();
+        assert_eq!(hidden, [""; 0], "counted by nobody's eyes");
     }
 
     #[test]

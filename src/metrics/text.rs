@@ -2,10 +2,12 @@
 
 use std::fmt::{Display, Write};
 
+use hdrhistogram::Histogram;
+
 use super::counters::Latency;
 
-/// Upper bounds of the buckets of every histogram, in microseconds with the same in seconds.
-const BUCKETS: [(u64, &str); 17] = [
+/// Upper bounds for histograms of times, in microseconds with the same in seconds.
+const TIMES: [(u64, &str); 17] = [
     (50, "0.00005"),
     (100, "0.0001"),
     (250, "0.00025"),
@@ -23,6 +25,22 @@ const BUCKETS: [(u64, &str); 17] = [
     (2_500_000, "2.5"),
     (5_000_000, "5"),
     (10_000_000, "10"),
+];
+
+/// Upper bounds for histograms of how many.
+const COUNTS: [(u64, &str); 12] = [
+    (1, "1"),
+    (2, "2"),
+    (5, "5"),
+    (10, "10"),
+    (20, "20"),
+    (50, "50"),
+    (100, "100"),
+    (200, "200"),
+    (500, "500"),
+    (1000, "1000"),
+    (2000, "2000"),
+    (5000, "5000"),
 ];
 
 /// What a family's numbers mean.
@@ -81,22 +99,33 @@ impl Family<'_> {
     /// One histogram of times, in seconds.
     ///
     /// What was recorded is known to about 1 %; a time counts with the upper end of what it may have been.
-    pub fn histogram(&mut self, labels: &[(&str, &str)], times: &Latency) {
-        let mut counts = [0_u64; BUCKETS.len()];
-        for step in times.histogram().iter_recorded() {
-            let place = BUCKETS.iter().position(|(bound, _)| step.value_iterated_to() <= *bound);
+    pub fn times(&mut self, labels: &[(&str, &str)], times: &Latency) {
+        self.buckets(labels, &TIMES, times.histogram());
+        self.line("_sum", labels, None, seconds(times.sum_us()));
+        self.line("_count", labels, None, times.histogram().len());
+    }
+
+    /// One histogram of how many.
+    pub fn counts(&mut self, labels: &[(&str, &str)], counts: &Histogram<u64>, sum: u64) {
+        self.buckets(labels, &COUNTS, counts);
+        self.line("_sum", labels, None, sum);
+        self.line("_count", labels, None, counts.len());
+    }
+
+    fn buckets(&mut self, labels: &[(&str, &str)], bounds: &[(u64, &str)], of: &Histogram<u64>) {
+        let mut counts = vec![0_u64; bounds.len()];
+        for step in of.iter_recorded() {
+            let place = bounds.iter().position(|(bound, _)| step.value_iterated_to() <= *bound);
             if let Some(count) = place.and_then(|place| counts.get_mut(place)) {
                 *count += step.count_since_last_iteration();
             }
         }
         let mut sum = 0;
-        for ((_, bound), count) in BUCKETS.iter().zip(counts) {
+        for ((_, bound), count) in bounds.iter().zip(counts) {
             sum += count;
             self.line("_bucket", labels, Some(bound), sum);
         }
-        self.line("_bucket", labels, Some("+Inf"), times.histogram().len());
-        self.line("_sum", labels, None, seconds(times.sum_us()));
-        self.line("_count", labels, None, times.histogram().len());
+        self.line("_bucket", labels, Some("+Inf"), of.len());
     }
 
     fn line(&mut self, suffix: &str, labels: &[(&str, &str)], le: Option<&str>, value: impl Display) {

@@ -97,7 +97,7 @@ impl Signals {
 }
 
 /// Runs until SIGTERM or SIGINT, then drains and returns; a second one ends the process at once with exit code 1. SIGHUP calls
-/// `reload` (certificate, keys).
+/// `reload` (certificate, keys); `before_drain` is called once, before anybody is told (readiness goes off).
 ///
 /// # Errors
 /// When the system gives no thread.
@@ -106,6 +106,7 @@ pub fn serve_until_signal(
     mut signals: Signals,
     settings: DrainSettings,
     mut reload: impl FnMut(),
+    before_drain: impl FnOnce(),
 ) -> std::io::Result<Drained> {
     for signal in signals.inner.forever() {
         if signal == SIGHUP {
@@ -124,5 +125,6 @@ pub fn serve_until_signal(
             }
         }
     })?;
+    before_drain();
     Ok(server.drain(settings))
 }

@@ -174,6 +174,7 @@ impl<M: Machine> Pump<M> {
         let mut tally = Tally::default();
 
         let mut more = self.gather(core, now, &mut tally);
+        core.machine.finish_turn(now, &mut core.effects);
         self.carry_out(core, &mut tally);
         more |= self.write_out(core, &mut tally);
         more |= !core.returned.is_empty();

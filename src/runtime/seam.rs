@@ -17,6 +17,11 @@ pub trait Machine: 'static {
     /// Something happened.
     fn handle(&mut self, input: Input, now: Now, effects: &mut Effects);
 
+    /// The end of a turn, after its inputs.
+    fn finish_turn(&mut self, now: Now, effects: &mut Effects) {
+        let _ = (now, effects);
+    }
+
     /// When [`Input::Tick`] is wanted at the latest.
     fn next_deadline(&self) -> Option<Moment>;
 
@@ -41,6 +46,10 @@ impl Machine for Shard {
 
     fn handle(&mut self, input: Input, now: Now, effects: &mut Effects) {
         Self::handle(self, input, now, effects);
+    }
+
+    fn finish_turn(&mut self, now: Now, effects: &mut Effects) {
+        Self::finish_turn(self, now, effects);
     }
 
     fn next_deadline(&self) -> Option<Moment> {

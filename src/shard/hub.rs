@@ -144,7 +144,6 @@ impl Shard {
             hub.conns = listeners;
         }
         self.counters.deliveries += delivered;
-        self.counters.stored_to_written.record(now.mono.micros_since(delivery.stored));
         if let EventKind::Left { subject } = event.kind {
             self.put_out(subject, room, effects);
         }

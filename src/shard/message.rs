@@ -299,8 +299,6 @@ pub struct Delivery {
     pub frame: Bytes,
     /// The author's connection, which gets no copy.
     pub conn: Option<ConnId>,
-    /// When it became durable.
-    pub stored: Moment,
 }
 
 /// The answer to a request.

@@ -172,7 +172,7 @@ impl Shard {
                         self.counters.messages_stored += 1;
                         self.counters.received_to_stored.record(now.mono.micros_since(taken));
                     }
-                    self.tell_listeners(room, event, conn, now, effects);
+                    self.tell_listeners(room, event, conn, effects);
                 }
                 RoomEffect::Subscribe { conn } => {
                     self.listen(room, conn.shard);
@@ -217,7 +217,6 @@ impl Shard {
         room: RoomId,
         event: std::sync::Arc<crate::base::Event>,
         conn: Option<crate::base::ConnId>,
-        now: Now,
         effects: &mut Effects,
     ) {
         let shards = self.listening_shards(room);
@@ -226,7 +225,7 @@ impl Shard {
         }
         let bytes = frame(&ServerFrame::Event { event: event.clone(), id: None });
         for shard in shards {
-            let delivery = Delivery { event: event.clone(), frame: bytes.clone(), conn, stored: now.mono };
+            let delivery = Delivery { event: event.clone(), frame: bytes.clone(), conn };
             self.send(shard, ShardMessage::Deliver(delivery), effects);
         }
     }

@@ -82,7 +82,7 @@ fn sends_are_refused_reads_go_on_and_it_recovers() {
         let had = anns.seen.len();
         anns.send(&chat(room, id, &text));
         let answer = anns.expect("an answer", |f| f["id"] == json!(id));
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        crate::support::wait_out(std::time::Duration::from_millis(100));
         anns.seen[had..].iter().any(|f| f["type"] == "ack").then_some(answer)
     });
     acked.push(ack["seq"].as_u64().expect("a seq"));

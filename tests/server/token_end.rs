@@ -32,7 +32,7 @@ fn a_new_token_prolongs_the_connection() {
     assert_eq!(answer["type"], "ack", "{answer}");
     while since.elapsed().as_secs() < 6 {
         socket.fence();
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        crate::support::wait_out(std::time::Duration::from_millis(200));
     }
     socket.fence();
 }

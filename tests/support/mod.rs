@@ -17,7 +17,7 @@ pub use server::{Server, Setup};
 pub use socket::Socket;
 
 /// How long anything may take before a test is ended. Not a limit on performance: the machine is noisy.
-pub const WATCHDOG: Duration = Duration::from_secs(60);
+pub const WATCHDOG: Duration = Duration::from_mins(1);
 
 /// Asks again and again until there is an answer; panics when there is none within [`WATCHDOG`].
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
@@ -27,6 +27,12 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
             return answer;
         }
         assert!(Instant::now() < end, "never came: {what}");
-        std::thread::sleep(Duration::from_millis(20));
+        wait_out(Duration::from_millis(20));
     }
+}
+
+/// Lets a time pass that the thing itself demands: a `retry_after_ms`, the moment of a crash, the pause between two looks. Never
+/// instead of waiting for what is expected.
+pub fn wait_out(time: Duration) {
+    std::thread::sleep(time);
 }

@@ -55,7 +55,7 @@ impl Setup {
     }
 
     /// One key of the configuration, as `CAUSERIE_SECTION__KEY`.
-    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
+    pub fn set(mut self, key: &str, value: impl std::fmt::Display) -> Self {
         let (section, name) = key.rsplit_once('.').expect("section.key");
         let variable = format!("CAUSERIE_{}__{}", section.replace('.', "__").to_uppercase(), name.to_uppercase());
         self.env.retain(|(k, _)| *k != variable);
@@ -142,7 +142,7 @@ impl Server {
                 }
             }
             assert!(Instant::now() < end, "the server is not ready after {WATCHDOG:?}:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
+            super::wait_out(Duration::from_millis(20));
         }
         if !self.setup.under.is_empty() {
             let strace = self.child.id();
@@ -228,7 +228,7 @@ impl Server {
                 return status;
             }
             assert!(Instant::now() < end, "the server did not end:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(10));
+            super::wait_out(Duration::from_millis(10));
         }
     }
 
@@ -249,7 +249,7 @@ impl Server {
             spawn(&self.setup, &self.data, self.folder.path(), self.public.port, self.operators.port, self.starts);
         self.starts += 1;
         self.pid = pid_of(&self.child);
-        std::thread::sleep(after);
+        super::wait_out(after);
         self.kill();
     }
 
@@ -342,7 +342,7 @@ fn spawn(setup: &Setup, data: &Path, folder: &Path, public: u16, operators: u16,
 }
 
 /// The file with the server's certificate, once it is there in full.
-fn certificate(data: &Path) -> Option<PathBuf> {
+pub fn certificate(data: &Path) -> Option<PathBuf> {
     let mut folders = vec![data.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).ok()?.flatten() {

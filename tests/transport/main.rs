@@ -6,6 +6,7 @@
 
 mod client;
 mod http;
+mod memory;
 mod server;
 mod tls;
 mod websocket;

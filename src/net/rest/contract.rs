@@ -70,8 +70,8 @@ pub struct PageSchema {
 fn refusals(operation: &str) -> &'static [Code] {
     use Code::{
         AuthExternal, BadContent, BadCredentials, BadId, BadMetadata, BadName, BadOrigin, BadPassword, IdReused,
-        LastOwner, MessageNotFound, NameTaken, NotAllowed, NotFound, NotMember, RateLimited, RoomFull, RoomNotFound,
-        SessionEnded, SignupClosed, Suspended, TooManyAttempts, TooManyRooms, UserNotFound,
+        LastOwner, MessageNotFound, NameTaken, NotAllowed, NotAuthenticated, NotFound, NotMember, RateLimited,
+        RoomFull, RoomNotFound, SessionEnded, SignupClosed, Suspended, TooManyAttempts, TooManyRooms, UserNotFound,
     };
     match operation {
         "change_me" => &[BadName, UserNotFound],
@@ -91,9 +91,10 @@ fn refusals(operation: &str) -> &'static [Code] {
         "delete_message" => &[RoomNotFound, MessageNotFound, NotMember, NotAllowed, BadId, IdReused],
         "signup" => &[AuthExternal, SignupClosed, BadName, BadPassword, NameTaken, TooManyAttempts, BadOrigin],
         "login" => &[AuthExternal, BadCredentials, Suspended, TooManyAttempts, BadOrigin],
-        "refresh" => &[AuthExternal, SessionEnded, Suspended, TooManyAttempts, BadOrigin],
+        "refresh" => &[AuthExternal, NotAuthenticated, SessionEnded, Suspended, TooManyAttempts, BadOrigin],
         "change_password" => &[AuthExternal, BadCredentials, BadPassword, TooManyAttempts],
         "end_session" => &[NotFound],
+        "create_invite" => &[AuthExternal, NotAllowed],
         _ => &[],
     }
 }
@@ -101,9 +102,9 @@ fn refusals(operation: &str) -> &'static [Code] {
 /// Operations for people who are not signed in yet.
 pub(super) const OPEN: &[&str] = &["signup", "login", "refresh"];
 
-/// The document as text. A mistake in a type's schema would make it impossible to write; then the log says so and there is none.
-pub(super) fn text(api: OpenApi) -> Option<String> {
-    document(api)
+/// A document as text. A mistake in a type's schema would make it impossible to write; then the log says so and there is none.
+pub(super) fn text(document: Result<Value, serde_json::Error>) -> Option<String> {
+    document
         .and_then(|document| to_string(&document))
         .inspect_err(|error| tracing::error!(%error, "the contract cannot be written"))
         .ok()

@@ -28,7 +28,7 @@ pub use extract::{Caller, IdempotencyKey, Ids, JsonBody, Params};
 pub use json::Reply;
 pub use problem::Problem;
 pub use reach::Reach;
-pub use state::{Keys, Ready, RestState, Shared};
+pub use state::{Keys, Ready, RestState, Shared, Turns};
 
 use axum::extract::DefaultBodyLimit;
 use utoipa_axum::router::OpenApiRouter;
@@ -42,7 +42,10 @@ pub const BODY_BYTES_MAX: usize = 16 * 1024;
 pub fn router(state: RestState) -> axum::Router {
     let (router, api) = all().split_for_parts();
     router
-        .merge(pages::routes(contract::text(api)))
+        .merge(pages::routes(
+            contract::text(contract::document(api)),
+            contract::text(Ok(crate::wire::schema::asyncapi())),
+        ))
         .fallback(async || Problem::from(Code::NotFound))
         .method_not_allowed_fallback(async || Problem::from(Code::MethodNotAllowed))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -19,15 +19,17 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
-/// Pages outside of `/api/v1`. `openapi` is the contract as text.
-pub(super) fn routes(openapi: Option<String>) -> axum::Router<RestState> {
+/// Pages outside of `/api/v1`, with the two contracts as text.
+pub(super) fn routes(openapi: Option<String>, asyncapi: Option<String>) -> axum::Router<RestState> {
     let openapi: Option<Arc<str>> = openapi.map(Into::into);
+    let asyncapi: Option<Arc<str>> = asyncapi.map(Into::into);
     axum::Router::new()
         .route("/", get(async || html(&home())))
         .route("/api/problems", get(async || html(&problems())))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
         .route("/api/openapi.json", get(async move || contract(openapi.as_deref())))
+        .route("/api/asyncapi.json", get(async move || contract(asyncapi.as_deref())))
 }
 
 fn contract(text: Option<&str>) -> Response {

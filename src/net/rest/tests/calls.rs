@@ -1,6 +1,7 @@
 //! What handlers ask of rooms, users and the store, and how they answer.
 
 use super::*;
+use crate::wire::schema::check::{Side, check};
 
 #[test]
 fn a_message_is_sent_once_and_looks_as_in_a_frame() {
@@ -25,6 +26,7 @@ fn a_message_is_sent_once_and_looks_as_in_a_frame() {
     let first = world.send(raw("POST", &path, &headers, body.clone()));
     assert_eq!(first.status, StatusCode::CREATED, "{}", first.text);
     let said = first.json();
+    check(Side::Server, &said).expect("the very shape of a frame");
     assert_eq!(said["type"], "chat");
     assert_eq!(said["id"], KEY);
     assert_eq!(said["seq"], 5);

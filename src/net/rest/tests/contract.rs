@@ -110,6 +110,8 @@ fn the_contract_holds_every_route_with_what_it_may_refuse() {
     {
         assert!(names.contains(name), "{name}");
     }
+    let events = world.send(raw("GET", "/api/asyncapi.json", &[], "")).json();
+    assert!(events["asyncapi"].as_str().is_some_and(|version| version.starts_with('3')));
     // Every reference leads somewhere.
     let text = contract.to_string();
     for reference in text.split("\"$ref\":\"").skip(1).filter_map(|rest| rest.split('"').next()) {

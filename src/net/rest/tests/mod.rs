@@ -4,6 +4,7 @@
 
 mod calls;
 mod contract;
+mod hostile;
 mod refusals;
 
 use std::collections::BTreeSet;
