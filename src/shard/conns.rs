@@ -284,7 +284,8 @@ impl Shard {
         let more = if bytes_max == 0 { !connection.outbox.is_empty() } else { connection.outbox.take(bytes_max, into) };
         let left = connection.outbox.bytes();
         let close = if more { None } else { connection.close };
-        connection.dirty = more;
+        // Who asked with 0 took nothing and does not look again by itself: news (an end above all) must be told again.
+        connection.dirty = more && bytes_max > 0;
         self.conns.outbox_bytes = self.conns.outbox_bytes.saturating_sub(before - left);
         if let Some(close) = close {
             Counters::count(&mut self.counters.connections_closed, close.reason());
