@@ -13,6 +13,7 @@ use crate::metrics::process::Process;
 use crate::net::rest::{self, Keys, Ready, RestState};
 use crate::net::{self, Admission, Bound, CertProblem, CertSource, Certs, Site, TokenAuthenticator};
 use crate::runtime::clock::Clock;
+use crate::runtime::doctor;
 use crate::runtime::drain::{DrainSettings, Signals, serve_until_signal};
 use crate::runtime::gateway::Gateway;
 use crate::runtime::launch::{LaunchError, LaunchSettings, Parts, Pinning, ShardHandle, Work, launch};
@@ -22,7 +23,7 @@ use crate::store::driver::{Driver, DriverNumbers, DriverSettings};
 use crate::store::embedded::{Embedded, EmbeddedSettings, MasterKeySource};
 use crate::store::memory::Memory;
 use crate::store::{Backend, Failure};
-use crate::{log, welcome};
+use crate::welcome;
 
 /// Why the server could not start, or ended other than it should.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +95,10 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
     // Also the process' default, for what makes a client of its own (key sets by URL). Set once; a second time changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let shards = shard_count(settings);
+    if let Some(problems) = doctor::refusal(&findings(settings)) {
+        return Err(AppError::Machine(problems));
+    }
+    doctor::raise_open_files();
     std::fs::create_dir_all(&settings.data_dir)
         .map_err(|cause| AppError::DataDir { dir: settings.data_dir.clone(), cause })?;
     let signals = Signals::listen()?;
@@ -167,11 +172,7 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
     };
 
     let launch_settings = LaunchSettings {
-        pinning: if settings.server.cores.is_empty() {
-            Pinning::Auto
-        } else {
-            Pinning::Cores(settings.server.cores.clone())
-        },
+        pinning: pinning(settings),
         stall_ms: settings.runtime.stall_ms,
         spin_us: settings.runtime.spin_us,
         pool_threads: settings.runtime.blocking_threads,
@@ -319,8 +320,7 @@ fn open_store(settings: &Settings) -> Result<Arc<dyn Backend>, AppError> {
             Ok(Arc::new(Memory::new(key)))
         }
         StoreKind::Embedded => {
-            let embedded =
-                EmbeddedSettings { cache_bytes: settings.store.cache_bytes, ..EmbeddedSettings::default() };
+            let embedded = EmbeddedSettings { cache_bytes: settings.store.cache_bytes, ..EmbeddedSettings::default() };
             Ok(Arc::new(Embedded::open(&settings.data_dir, &master_key(settings), embedded)?))
         }
     }
@@ -343,12 +343,23 @@ fn no_users(backend: &dyn Backend) -> Result<bool, Failure> {
     Ok(matches!(backend.read(&query)?, crate::store::Answer::Found(users) if users.is_empty()))
 }
 
+fn pinning(settings: &Settings) -> Pinning {
+    if settings.server.cores.is_empty() { Pinning::Auto } else { Pinning::Cores(settings.server.cores.clone()) }
+}
+
+/// Whether this machine can carry a server with these settings (`causerie doctor`).
+#[must_use]
+pub fn findings(settings: &Settings) -> Vec<doctor::Finding> {
+    doctor::checks(&doctor::DoctorInput {
+        shards: shard_count(settings),
+        pinning: pinning(settings),
+        connections: u64::from(settings.limits.connections),
+    })
+}
+
 fn shard_count(settings: &Settings) -> u16 {
-    let cores = if settings.server.cores.is_empty() {
-        crate::runtime::doctor::usable_cores().len()
-    } else {
-        settings.server.cores.len()
-    };
+    let cores =
+        if settings.server.cores.is_empty() { doctor::usable_cores().len() } else { settings.server.cores.len() };
     settings.server.shards.unwrap_or_else(|| u16::try_from(cores).unwrap_or(u16::MAX)).max(1)
 }
 
@@ -360,6 +371,3 @@ fn now_seed(now: crate::base::time::Now) -> u64 {
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-// The audit lines of shards go where the log says.
-const _: fn(&crate::shard::Audit) = log::audit;
