@@ -283,9 +283,6 @@ impl Backend for NoBackend {
     fn write_each(&self, _: Vec<Write>) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
         Err(Failure::Misuse("not here".to_owned()))
     }
-    fn write_each(&self, _: Vec<Write>) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
-        Err(Failure::Misuse("not here".to_owned()))
-    }
     fn read(&self, _: &Query) -> Result<Answer, Failure> {
         Err(Failure::Misuse("not here".to_owned()))
     }
