@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use causerie::config::{self, Flags, Problems};
-use causerie::{app, log};
+use causerie::{app, client, log};
 use clap::{Args, Parser, Subcommand};
 
 #[global_allocator]
@@ -25,6 +25,8 @@ enum Command {
     Serve(Serve),
     /// Look through a configuration and print every problem, by key.
     Check(Check),
+    /// Talk from the terminal.
+    Chat(client::ChatArgs),
     /// Print the version.
     Version,
 }
@@ -81,9 +83,12 @@ impl Failed {
 }
 
 fn main() -> ExitCode {
+    // Whoever makes a TLS configuration names ring; this is for a library that would choose by itself.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match Cli::parse().command {
         Command::Serve(args) => serve(args),
         Command::Check(args) => check(&args),
+        Command::Chat(args) => return client::run(&args),
         Command::Version => say(&format!("causerie {}", env!("CARGO_PKG_VERSION"))),
     };
     match done {

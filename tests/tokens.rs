@@ -273,7 +273,66 @@ fn own_tokens_are_checked_by_present_and_earlier_keys_and_by_no_others() {
     assert_eq!(own.check(&vectors.good["eddsa"], vectors.now()), Err(Flaw::NoKey));
 }
 
+/// A value that a claim might have, right or wrong.
+fn any_claim() -> impl proptest::strategy::Strategy<Value = Option<serde_json::Value>> {
+    use proptest::prelude::*;
+    let now = 1_795_000_000.0;
+    prop_oneof![
+        Just(None),
+        Just(Some(serde_json::Value::Null)),
+        (-100.0..100.0f64).prop_map(move |seconds| Some((now + seconds).into())),
+        any::<f64>().prop_map(|number| Some(number.into())),
+        any::<i64>().prop_map(|number| Some(number.into())),
+        "go42|causerie|[a-z]{0,3}|\\PC{0,40}".prop_map(|text| Some(text.into())),
+        prop::collection::vec("go42|x", 0..3).prop_map(|list| Some(list.into())),
+        any::<bool>().prop_map(|value| Some(value.into())),
+    ]
+}
+
 proptest::proptest! {
+    #[test]
+    fn a_signed_payload_is_accepted_exactly_when_every_claim_is_right(
+        iss in any_claim(), aud in any_claim(), sub in any_claim(), exp in any_claim(), iat in any_claim(),
+        nbf in any_claim(), name in any_claim(), right in 0u8..64,
+    ) {
+        // Most claims are right most of the time, so that both answers occur.
+        let or = |n: u8, value: serde_json::Value, odd: Option<serde_json::Value>| if right & (1 << n) == 0 { odd } else { Some(value) };
+        let now = 1_795_000_000i64;
+        let claims = [
+            ("iss", or(0, "go42".into(), iss)),
+            ("aud", or(1, "go42".into(), aud)),
+            ("sub", or(2, SUBJECT.into(), sub)),
+            ("exp", or(3, (now + 60).into(), exp)),
+            ("iat", or(4, now.into(), iat)),
+            ("nbf", or(5, now.into(), nbf)),
+            ("preferred_username", name),
+        ];
+        let payload: serde_json::Map<_, _> =
+            claims.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        let vectors = vectors();
+        let token = sign_with_secret(&vectors.secrets[0], KeyId::ClaimSha256, payload.clone()).expect("signed");
+        let said = vectors.go42(&[0]).check(&token, vectors.now());
+
+        let number = |name: &str| payload.get(name).and_then(serde_json::Value::as_f64);
+        let now = 1_795_000_000.0;
+        let past = |name: &str| match payload.get(name) {
+            None => true,
+            Some(_) => number(name).is_some_and(|at| (0.0..now + 30.001).contains(&at)),
+        };
+        let for_us = match payload.get("aud") {
+            Some(serde_json::Value::String(text)) => text == "go42",
+            Some(serde_json::Value::Array(list)) => list.iter().any(|item| item == "go42"),
+            _ => false,
+        };
+        let expected = payload.get("iss").is_some_and(|iss| iss == "go42")
+            && for_us
+            && payload.get("sub").and_then(serde_json::Value::as_str).is_some_and(|sub| !sub.is_empty())
+            && number("exp").is_some_and(|exp| exp > now - 30.0)
+            && past("iat")
+            && past("nbf");
+        proptest::prop_assert_eq!(said.is_ok(), expected, "{:?}: {:?}", payload, said);
+    }
+
     #[test]
     fn nothing_that_is_shown_makes_it_panic_or_is_accepted(text in "\\PC{0,200}", place in 0usize..600, to in "[A-Za-z0-9_.=-]") {
         let vectors = vectors();

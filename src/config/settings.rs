@@ -139,7 +139,7 @@ pub struct External {
     pub jwks: Option<Jwks>,
     /// What `iss` must be, if it matters.
     pub issuer: Option<String>,
-    /// One of these must be in `aud`; empty: it does not matter.
+    /// One of these must be in `aud`; empty: a token that names an audience is refused, being meant for somebody else.
     pub audience: Vec<String>,
     /// How a token says which key it was signed with.
     pub key_id: KeyId,
@@ -255,7 +255,7 @@ pub struct Runtime {
 /// For tests only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Test {
-    /// Open a WebSocket at `/echo` that answers every message with itself and asks for no token.
+    /// Open a WebSocket at `/ws/echo` that answers every message with itself and asks for no token.
     pub echo: bool,
 }
 

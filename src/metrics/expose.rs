@@ -22,6 +22,8 @@ pub struct Numbers<'a> {
     pub log_lines_dropped: u64,
     /// Connections refused at the door, because of the limits of the instance or of one address.
     pub admission_refused: u64,
+    /// Pieces of work that wait for a blocking thread.
+    pub pool_waiting: u64,
     /// The store's driver.
     pub store: Option<&'a DriverNumbers>,
 }
@@ -45,6 +47,8 @@ pub fn render(numbers: &Numbers<'_>) -> String {
         "Connections refused because of limits.connections or limits.connections_per_address.",
     )
     .sample(&[], numbers.admission_refused);
+    text.family("causerie_pool_waiting", Kind::Gauge, "Pieces of long work that wait for a thread.")
+        .sample(&[], numbers.pool_waiting);
     let shards = Shards::new(numbers.shards);
     connections(&mut text, &shards);
     messages(&mut text, &shards);
@@ -99,7 +103,8 @@ fn process(text: &mut Text, process: &Process) {
 
 fn connections(text: &mut Text, shards: &Shards<'_>) {
     use Kind::{Counter, Gauge};
-    shards.pure(text, "causerie_connections", Gauge, "WebSocket connections open now.", |c| c.connections_active);
+    shards
+        .pure(text, "causerie_connections_active", Gauge, "WebSocket connections open now.", |c| c.connections_active);
     shards.pure(text, "causerie_connections_opened_total", Counter, "WebSocket connections opened.", |c| {
         c.connections_opened
     });
@@ -158,11 +163,19 @@ fn messages(text: &mut Text, shards: &Shards<'_>) {
         "Retried sends that got their first answer again.",
         |c| c.messages_duplicate,
     );
-    shards.pure(text, "causerie_deliveries_total", Counter, "Event frames put into outboxes.", |c| c.deliveries);
+    shards
+        .pure(text, "causerie_messages_delivered_total", Counter, "Event frames put into outboxes.", |c| c.deliveries);
     let mut shed = text.family("causerie_shed_total", Counter, "Frames not sent to a client, by kind and reason.");
     for (shard, snapshot) in &shards.0 {
         for ((kind, reason), count) in &snapshot.counters.shed {
             shed.sample(&[("shard", shard), ("kind", kind), ("reason", reason)], *count);
+        }
+    }
+    let mut failures =
+        text.family("causerie_store_failures_total", Counter, "Store jobs of shards that failed, by kind.");
+    for (shard, snapshot) in &shards.0 {
+        for (kind, count) in &snapshot.counters.store_failures {
+            failures.sample(&[("shard", shard), ("kind", kind)], *count);
         }
     }
     let mut stored = text.family(
@@ -276,6 +289,7 @@ mod tests {
         c.frames_received.insert("chat", 3);
         c.refused.insert("rate_limited", 4);
         c.shed.insert(("typing", "outbox"), 5);
+        c.store_failures.insert("unavailable", 1);
         for us in [40, 900, 30_000, 59_000_000] {
             c.received_to_stored.record(us);
         }
@@ -288,11 +302,14 @@ mod tests {
         let shards = [busy(0), busy(1)];
         let times = |us: &[u64]| {
             let mut times = Latency::default();
-            us.iter().for_each(|us| times.record(*us));
+            for us in us {
+                times.record(*us);
+            }
             times
         };
         let mut batch_size = Histogram::new_with_bounds(1, 10_000, 2).unwrap();
-        [1, 40].into_iter().for_each(|size| batch_size.record(size).unwrap());
+        batch_size.record(1).unwrap();
+        batch_size.record(40).unwrap();
         let store = DriverNumbers {
             commits: 2,
             commits_failed: 0,
@@ -324,7 +341,7 @@ mod tests {
     fn numbers_stand_where_they_belong() {
         let page = page();
         for line in [
-            "causerie_connections{shard=\"1\"} 7",
+            "causerie_connections_active{shard=\"1\"} 7",
             "causerie_connections_closed_total{shard=\"0\",reason=\"too slow\"} 2",
             "causerie_frames_received_total{shard=\"0\",type=\"chat\"} 3",
             "causerie_refused_total{shard=\"0\",code=\"rate_limited\"} 4",
@@ -345,6 +362,19 @@ mod tests {
         ] {
             assert!(page.lines().any(|l| l == line), "{line} is not in\n{page}");
         }
+    }
+
+    #[test]
+    fn everything_that_is_counted_is_shown() {
+        let ours = include_str!("expose.rs");
+        let fields =
+            include_str!("counters.rs").lines().filter_map(|line| line.strip_prefix("    pub ")?.split_once(':'));
+        let hidden: Vec<&str> = fields
+            .map(|(field, _)| field)
+            .filter(|field| !field.starts_with("fn ") && !ours.contains(&format!(".{field}")))
+            .filter(|field| !["counters", "shell", "shard"].contains(field))
+            .collect();
+        assert_eq!(hidden, [""; 0], "counted by nobody's eyes");
     }
 
     #[test]

@@ -106,7 +106,8 @@ impl State {
             Write::RotateRefresh { user, session, presented, next, at, expires_at } => {
                 let Some(owner) = self.users.get_mut(&user) else { return Ok(Outcome::NotFound) };
                 let Some(found) = owner.sessions.get_mut(&session) else { return Ok(Outcome::NotFound) };
-                let outcome = rules::rotate(&owner.record, found.clone(), presented, next, at, expires_at);
+                let outcome =
+                    rules::rotate(owner.record.sessions_valid_from, found.clone(), presented, next, at, expires_at);
                 if let Outcome::Rotated(new) | Outcome::Reused(new) = &outcome {
                     *found = (**new).clone();
                 }

@@ -231,6 +231,8 @@ pub struct StoredState {
     pub members: u64,
     /// The room's present key.
     pub key_id: u32,
+    /// As in the room's record: a removed room stands in nobody's list.
+    pub removed: bool,
 }
 
 /// [`Member`] as kept. Room and user stand in its place.

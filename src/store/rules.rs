@@ -4,7 +4,7 @@
 
 use super::{Failure, Outcome, RoomWrite, UserWrite};
 use crate::base::room::Head;
-use crate::base::{Room, Seq, Session, User, WallTime};
+use crate::base::{Room, Seq, Session, WallTime};
 
 /// How long an ended session is still shown, in milliseconds.
 const ENDED_SHOWN_MS: u64 = 24 * 60 * 60 * 1000;
@@ -76,16 +76,16 @@ pub(super) fn trim_to(room: &mut Room, last: Head) {
     room.trimmed = last;
 }
 
-/// What becomes of a session to which `presented` was shown. `Ok`: the session is to be kept as it stands in the outcome.
+/// What becomes of a session (of a user whose sessions are valid from `valid_from`) to which `presented` was shown. `Ok`: the session is to be kept as it stands in the outcome.
 pub(super) fn rotate(
-    owner: &User,
+    valid_from: WallTime,
     mut session: Session,
     presented: [u8; 32],
     next: [u8; 32],
     at: WallTime,
     expires_at: WallTime,
 ) -> Outcome {
-    if session.ended_at.is_some() || session.expires_at <= at || session.created_at < owner.sessions_valid_from {
+    if session.ended_at.is_some() || session.expires_at <= at || session.created_at < valid_from {
         return Outcome::Ended;
     }
     // Zeroes stand for "there is none": an external session, or one that was not refreshed yet.

@@ -5,7 +5,7 @@
 //! | text and metadata of an event | HKDF-SHA-256(room key, author's salt) | room, seq, field, key id |
 //! | name, description, metadata of a room that is not public | HKDF-SHA-256(room key, no salt) | room, 0, field, key id |
 //! | username, display name, issuer and subject | HKDF-SHA-256(server key, user's salt) | user, 0, field, 0 |
-//! | settings | HKDF-SHA-256(server key, no salt) | hash of the name, 0, field, 0 |
+//! | settings | HKDF-SHA-256(server key, no salt) | field, name |
 //! | room keys, user salts, the server key | the master key | kind, id, key id |
 //!
 //! All by AES-256-GCM with a nonce of 96 random bits that the caller hands in. So a row that is put in another's place does not

@@ -58,7 +58,7 @@ fn child() {
     println!("\nready");
     let deadline_ms = if std::env::var("LONG").is_ok() { 60_000 } else { 300 };
     let drain = DrainSettings { window_ms: 77, deadline_ms: if role == "polite" { 60_000 } else { deadline_ms } };
-    let drained = serve_until_signal(&server, signals, drain, || println!("\nreloaded")).unwrap();
+    let drained = serve_until_signal(&server, signals, drain, || println!("\nreloaded"), || {}).unwrap();
     println!("\ndrained, forced {}", drained.forced);
     std::process::exit(0);
 }

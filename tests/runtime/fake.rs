@@ -280,7 +280,7 @@ impl StorePort for FakeStore {
 pub struct NoBackend;
 
 impl Backend for NoBackend {
-    fn write(&self, _: Vec<Write>) -> Result<Vec<Outcome>, Failure> {
+    fn write_each(&self, _: Vec<Write>) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
         Err(Failure::Misuse("not here".to_owned()))
     }
     fn read(&self, _: &Query) -> Result<Answer, Failure> {

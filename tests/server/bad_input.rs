@@ -111,7 +111,7 @@ fn connections_cut_at_any_point_leave_nothing_behind() {
     let mut last = ann.connect();
     last.chat(room, "still here");
     crate::support::eventually("all but one are gone", || {
-        (server.metric("causerie_connections", &[]) <= 1.0).then_some(())
+        (server.metric("causerie_connections_active", &[]) <= 1.0).then_some(())
     });
 }
 

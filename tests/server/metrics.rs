@@ -4,7 +4,7 @@ use crate::support::{Server, eventually};
 
 #[allow(clippy::cast_possible_truncation)] // a count
 fn connections(server: &Server) -> i64 {
-    server.metric("causerie_connections", &[]) as i64
+    server.metric("causerie_connections_active", &[]) as i64
 }
 
 #[test]
@@ -16,7 +16,8 @@ fn the_counters_agree_with_what_was_done() {
     let (mut anns, mut bobs) = (ann.connect(), bob.connect());
     let text = server.admin("/metrics");
     assert!(text.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")), "{:?}", text.headers);
-    let names = ["causerie_messages_received_total", "causerie_messages_stored_total", "causerie_deliveries_total"];
+    let names =
+        ["causerie_messages_received_total", "causerie_messages_stored_total", "causerie_messages_delivered_total"];
     let before: Vec<f64> = names.iter().map(|name| server.metric(name, &[])).collect();
     for n in 0..10 {
         anns.chat(room, &format!("message {n}"));

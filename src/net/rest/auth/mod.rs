@@ -13,6 +13,8 @@ mod password;
 mod sessions;
 mod signup;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 use utoipa_axum::router::OpenApiRouter;

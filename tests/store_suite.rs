@@ -1,0 +1,10 @@
+//! One suite over all backends: every promise of the store port, tried on the reference in memory and on the embedded store; and
+//! what only the embedded store promises (crashes, damage, sealing, a full disk).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+#![allow(missing_docs)]
+
+#[path = "store/kit.rs"]
+mod kit;
+#[path = "store/rooms.rs"]
+mod rooms;
