@@ -5,7 +5,7 @@ use utoipa::openapi::OpenApi;
 use utoipa::{PartialSchema as _, ToSchema};
 use uuid::Uuid;
 
-use crate::base::Code;
+use crate::base::{Code, Seq};
 use crate::wire::native::json::to_string;
 
 use super::problem::ProblemBody;
@@ -181,9 +181,17 @@ fn complete(operation: &mut Value) {
     } else if operation.get("parameters").is_some() {
         codes.push(Code::BadRequest);
     }
-    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten();
-    for key in parameters.filter(|parameter| parameter["name"] == "Idempotency-Key") {
-        key["schema"] = json!({ "type": "string", "format": "uuid", "pattern": UUID_V7 });
+    for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        match parameter["name"].as_str() {
+            Some("Idempotency-Key") => {
+                parameter["schema"] = json!({ "type": "string", "format": "uuid", "pattern": UUID_V7 });
+            }
+            Some("message_id") => {
+                let seq = json!({ "type": "integer", "minimum": 1, "maximum": Seq::MAX.0 });
+                parameter["schema"] = json!({ "anyOf": [{ "type": "string", "format": "uuid" }, seq] });
+            }
+            _ => {}
+        }
     }
     codes.sort_by_key(|code| (code.status(), code.name()));
     codes.dedup();
