@@ -158,6 +158,9 @@ fn refine(schemas: &mut Value) {
         field["pattern"] = json!(pattern);
         field["minLength"] = json!(1);
     }
+    for schema in ["SignupBody", "LoginBody"] {
+        schemas[schema]["properties"]["device_id"]["format"] = json!("uuid");
+    }
     schemas["NewRoom"]["if"] = json!({ "properties": { "type": { "const": "direct" } } });
     schemas["NewRoom"]["then"] = json!({
         "required": ["members"],
