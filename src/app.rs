@@ -95,9 +95,10 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
     // Also the process' default, for what makes a client of its own (key sets by URL). Set once; a second time changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let shards = shard_count(settings);
-    let mut for_us_only = std::fs::DirBuilder::new();
-    for_us_only.recursive(true).mode(0o700);
-    for_us_only
+    // For its owner only: keys and the names of people are in it.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
         .create(&settings.data_dir)
         .map_err(|cause| AppError::DataDir { dir: settings.data_dir.clone(), cause })?;
     let signals = Signals::listen()?;
