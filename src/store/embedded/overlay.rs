@@ -9,7 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 
-const CHUNK: u64 = 4096;
+const CHUNK: u64 = CHUNK_LEN as u64;
+const CHUNK_LEN: usize = 4096;
 
 /// A file under a layer of changes that are forgotten with it.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl Overlay {
         if let Some(chunk) = state.chunks.get(&index) {
             return Ok(chunk.clone());
         }
-        let mut chunk = vec![0; CHUNK as usize].into_boxed_slice();
+        let mut chunk = vec![0; CHUNK_LEN].into_boxed_slice();
         let from = index * CHUNK;
         let here = state.below.saturating_sub(from).min(CHUNK);
         if let Some(part) = chunk.get_mut(..usize::try_from(here).unwrap_or(0)) {
@@ -59,7 +60,7 @@ impl Overlay {
         while done < len {
             let at = offset + done as u64;
             let inside = usize::try_from(at % CHUNK).unwrap_or(0);
-            let take = (CHUNK as usize - inside).min(len - done);
+            let take = (CHUNK_LEN - inside).min(len - done);
             each(at / CHUNK, inside, inside + take, done)?;
             done += take;
         }
@@ -120,7 +121,7 @@ mod tests {
     #[test]
     fn changes_are_seen_above_and_the_file_stays_as_it_was() {
         let path = tempfile::NamedTempFile::new().expect("a file");
-        let before: Vec<u8> = (0..10_000u32).map(|n| n as u8).collect();
+        let before: Vec<u8> = (0..10_000u32).map(|n| n.to_le_bytes()[0]).collect();
         std::fs::write(path.path(), &before).expect("written");
         let over = Overlay::new(File::open(path.path()).expect("opened")).expect("overlay");
         let read = |from: u64, len: usize| {
