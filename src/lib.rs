@@ -15,7 +15,11 @@
 //! | [`metrics`] | pure (counters) and shell (expose) | watching |
 //! | `runtime` | shell | glommio: executors, lanes, pump, pools |
 //! | `net` | shell | sockets, TLS, HTTP, REST |
+//! | `keys` | shell | where token keys come from; password hashing |
 //! | `config` | shell | settings, raw and checked |
+//! | `log`, `welcome` | shell | what operators are told |
+//! | `app` | shell | joins all parts |
+//! | `client` | shell | `causerie chat`, the reference client of the protocol |
 
 #[deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
 pub mod auth;
@@ -34,8 +38,18 @@ pub mod store;
 pub mod wire;
 
 #[cfg(feature = "server")]
+pub mod app;
+#[cfg(feature = "server")]
+pub mod client;
+#[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
+pub mod keys;
+#[cfg(feature = "server")]
+pub mod log;
 #[cfg(feature = "server")]
 pub mod net;
 #[cfg(feature = "server")]
 pub mod runtime;
+#[cfg(feature = "server")]
+pub mod welcome;

@@ -1,9 +1,13 @@
 //! Who is speaking. Keys, `now` and randomness are arguments.
 //!
-//! `token` makes and checks access tokens, `account` names and passwords, `session` sign-in, refresh, reuse and end,
-//! `throttle` attempts by address and by name.
+//! `token` makes and checks access tokens with the keys of a `keyset`, `claims` reads what they say; `account` names and
+//! passwords, `session` sign-in, refresh, reuse and end, `throttle` attempts by address and by name. `provider` lends
+//! jsonwebtoken the signatures of ring.
 
 pub mod account;
+pub mod claims;
+pub mod keyset;
+mod provider;
 pub mod session;
 pub mod throttle;
 pub mod token;
@@ -21,7 +25,7 @@ pub struct Claims {
     pub device: Option<DeviceId>,
     /// When the token was made.
     pub issued_at: WallTime,
-    /// When it ends.
+    /// From when on it is refused (for an external token its `exp` and the leeway).
     pub expires_at: WallTime,
     /// Present for tokens of an external issuer: the user is made at first sight.
     pub external: Option<External>,
@@ -38,4 +42,23 @@ pub struct External {
     pub username: Option<String>,
     /// From the configured claim, if it is there.
     pub display_name: Option<String>,
+}
+
+/// SHA-256.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+    hash
+}
+
+/// SHA-256 in lower-case hexadecimal digits.
+#[must_use]
+pub fn hex_sha256(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    sha256(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }

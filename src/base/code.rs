@@ -80,6 +80,7 @@ codes! {
     StorageUnavailable = "storage_unavailable", 503, "The message store cannot be used right now; nothing was lost that was acked.", "Send the same id again after retry_after_ms.";
     Draining = "draining", 503, "The server is about to stop.", "Connect again after retry_after_ms.";
     Timeout = "timeout", 408, "The request took too long to arrive.", "Send it again, faster.";
+    UnsupportedMediaType = "unsupported_media_type", 415, "The server does not read this kind of body.", "Send JSON with Content-Type: application/json.";
     MethodNotAllowed = "method_not_allowed", 405, "This address does not know this method.", "See the contract at /api/openapi.json.";
     Internal = "internal", 500, "Something went wrong on our side.", "Try again later; the log of the server has the request's id.";
 }

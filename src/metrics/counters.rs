@@ -68,6 +68,8 @@ pub struct Counters {
     pub deliveries: u64,
     /// Frames shed, by (kind, reason).
     pub shed: BTreeMap<(&'static str, &'static str), u64>,
+    /// Store jobs that failed, by kind.
+    pub store_failures: BTreeMap<&'static str, u64>,
     /// Batches that a full lane gave back.
     pub lane_full: u64,
     /// Messages sent to other shards.

@@ -3,5 +3,9 @@
 pub mod counters;
 #[cfg(feature = "server")]
 pub mod expose;
+#[cfg(feature = "server")]
+pub mod process;
+#[cfg(feature = "server")]
+pub mod text;
 
 pub use counters::{Counters, Snapshot};

@@ -2,5 +2,20 @@
 //!
 //! glommio's types occur here and in `net` alone. `port` is how sockets reach their shard, `gateway` how everything else does.
 
+pub mod clock;
+pub mod doctor;
+pub mod drain;
+pub mod gate;
 pub mod gateway;
+mod inbox;
+pub mod launch;
+pub mod mesh;
+pub mod pool;
 pub mod port;
+mod pump;
+pub mod seam;
+pub mod stall;
+
+pub use gateway::Gateway;
+pub use launch::{LaunchError, LaunchSettings, Parts, Pinning, Server, ShardHandle, Work, launch};
+pub use seam::{Machine, StoreDone, StoreFull, StorePort};

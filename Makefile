@@ -1,0 +1,54 @@
+# Causerie's commands. `make help` lists them; CI calls the same names (.ci/run).
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test test-crash check fmt clippy pure deny tidy bench clean-data
+
+# One choice of features and two profiles: dev for tests and checks, release for whoever runs or measures it.
+# `make run PROFILE=dev` starts sooner after a change and runs slower.
+PROFILE ?= release
+CARGO := cargo
+# More for the server's command line: make run ARGS="--config config/dev.toml"
+ARGS ?=
+export CARGO_TERM_COLOR ?= auto
+
+help: ## This list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build and start the server on https://localhost:8443, with its data in ./data.
+	@scripts/setup run
+	@$(CARGO) build --locked --profile $(PROFILE) --bin causerie
+	@exec target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/causerie serve $(ARGS)
+
+test: ## Every test, over real sockets and with other people's clients too. Sets up what is missing.
+	@scripts/setup test
+	$(CARGO) test --locked --workspace
+
+test-crash: ## A hundred rounds of SIGKILL under load, each transcript held against the log (make test does five).
+	@scripts/setup test
+	CAUSERIE_CRASH_ROUNDS=100 $(CARGO) test --locked --test crash -- --nocapture
+
+check: fmt clippy pure deny tidy ## Format, lints, the pure half alone, dependencies, the house rules.
+
+fmt: ## Whether all is formatted.
+	$(CARGO) fmt --all --check
+
+clippy: ## Lints; a warning is an error.
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+pure: ## The pure half must build without sockets, threads and disk.
+	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
+
+deny: ## Bans, licences and sources of dependencies.
+	@scripts/setup check
+	@scripts/deny
+
+tidy: ## The house rules: layers, heads, orphans, lengths, dependencies.
+	$(CARGO) test --locked --test tidy
+
+bench: ## Micro-benchmarks that repeat.
+	$(CARGO) bench --locked --bench '*'
+
+clean-data: ## Remove ./data: messages, keys, certificate. There is no way back.
+	rm -rf data

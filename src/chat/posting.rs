@@ -1,0 +1,240 @@
+//! Saying something and taking it back: checks, retried sends, numbering.
+
+use crate::base::limits::{CLIENT_ID_AHEAD_MS, METADATA_BYTES_MAX};
+use crate::base::time::Now;
+use crate::base::{ClientId, Code, Event, EventKind, EventStatus, Moment, Number, Refusal, Role, Seq, UserId, text};
+use crate::store::{Answer, Answered, Failure, Query, Span};
+
+use super::answered::Known;
+use super::effect::{Purpose, ReplyTo, RoomEffect};
+use super::room::{Room, Waiting, storage_unavailable};
+use super::{Actor, RoomCommand, RoomReply};
+
+/// What identifies the body of a send, so that the same id with another body is found out.
+fn body_hash(content: &str, metadata: &str) -> u64 {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::with_seed(1);
+    hasher.update(&(content.len() as u64).to_le_bytes());
+    hasher.update(content.as_bytes());
+    hasher.update(metadata.as_bytes());
+    hasher.digest()
+}
+
+impl Room {
+    /// A send. Waits behind earlier sends of the same user whose id is being looked up.
+    pub(super) fn post(&mut self, send: Waiting, now: Now, effects: &mut Vec<RoomEffect>) {
+        if let Some(queue) = self.parked.get_mut(&send.actor.user) {
+            queue.push_back(send);
+            return;
+        }
+        let RoomCommand::Post { client_id, content, metadata } = &send.command else { return };
+        if let Err(refusal) = self.may_post(&send.actor, *client_id, content, metadata, now) {
+            effects.push(RoomEffect::Reply { to: send.to, result: Err(refusal) });
+            return;
+        }
+        match self.answered.look_up(send.actor.user, *client_id) {
+            Known::Yes(answered) => self.answer_again(&send, answered, effects),
+            Known::No => self.accept(send, now),
+            Known::AskStore => {
+                let user = send.actor.user;
+                let query = Query::Answered { room: self.record.id, user, client_id: *client_id };
+                self.parked.entry(user).or_default().push_back(send);
+                effects.push(RoomEffect::Read { purpose: Purpose::LookUp { user }, query });
+            }
+        }
+    }
+
+    fn may_post(&self, actor: &Actor, id: ClientId, content: &str, metadata: &str, now: Now) -> Result<(), Refusal> {
+        self.member(actor.user)?;
+        let Some(ms) = id.unix_ms() else { return Err(Refusal::new(Code::BadId).field("id")) };
+        if ms > now.wall.0 + CLIENT_ID_AHEAD_MS {
+            let why = "The id's time lies more than five minutes ahead of the server's clock.";
+            return Err(Refusal::because(Code::BadId, why).field("id"));
+        }
+        text::check_content(content).map_err(|wrong| {
+            Refusal::because(Code::BadContent, format!("The text cannot be sent: {wrong}.")).field("content")
+        })?;
+        if metadata.len() > METADATA_BYTES_MAX {
+            return Err(Refusal::new(Code::BadMetadata).field("metadata"));
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, send: Waiting, now: Now) {
+        let Waiting { actor, command, to, taken } = send;
+        let RoomCommand::Post { client_id, content, metadata } = command else { return };
+        let body_hash = body_hash(&content, &metadata);
+        let mut event = self.number(actor.user, EventKind::Message, content, metadata, now);
+        event.client_id = Some(client_id);
+        let answered = Answered { user: actor.user, client_id, seq: event.seq, body_hash, at: event.at };
+        self.answered.insert(answered);
+        self.open().answered.push(answered);
+        let reply = RoomReply::Posted {
+            epoch: event.epoch,
+            seq: event.seq,
+            number: event.number,
+            at: event.at,
+            duplicate: false,
+        };
+        self.append(event, to, taken);
+        self.then(RoomEffect::Reply { to, result: Ok(reply) });
+    }
+
+    fn answer_again(&mut self, send: &Waiting, answered: Answered, effects: &mut Vec<RoomEffect>) {
+        let RoomCommand::Post { content, metadata, .. } = &send.command else { return };
+        let to = send.to;
+        if answered.body_hash != body_hash(content, metadata) {
+            effects.push(RoomEffect::Reply { to, result: Err(Refusal::new(Code::IdReused).field("id")) });
+            return;
+        }
+        let reply = RoomReply::Posted {
+            epoch: self.record.epoch,
+            seq: answered.seq,
+            // The number of an old message is not known without a read; a sender has no use for it.
+            number: self.timeline.get(answered.seq).map_or(Number(0), |event| event.number),
+            at: answered.at,
+            duplicate: true,
+        };
+        // The first one may still be on its way to the disk: the answer is not given before it is there.
+        self.once_stored(RoomEffect::Reply { to, result: Ok(reply) }, effects);
+    }
+
+    /// The store has said what was answered to the oldest parked send of this user.
+    pub(super) fn looked_up(
+        &mut self,
+        user: UserId,
+        result: Result<Answer, Failure>,
+        now: Now,
+        effects: &mut Vec<RoomEffect>,
+    ) {
+        let Some(mut queue) = self.parked.remove(&user) else { return };
+        let Some(first) = queue.pop_front() else { return };
+        match result {
+            Ok(Answer::Answered(Some(answered))) => self.answer_again(&first, answered, effects),
+            Ok(Answer::Answered(None)) if self.is_broken() => {
+                effects.push(RoomEffect::Reply { to: first.to, result: Err(storage_unavailable()) });
+            }
+            // It may have been removed from the room since it was parked.
+            Ok(Answer::Answered(None)) => match self.member(user).map(|_| ()) {
+                Ok(()) => self.accept(first, now),
+                Err(refusal) => effects.push(RoomEffect::Reply { to: first.to, result: Err(refusal) }),
+            },
+            _ => effects.push(RoomEffect::Reply { to: first.to, result: Err(storage_unavailable()) }),
+        }
+        for next in queue {
+            self.post(next, now, effects);
+        }
+    }
+
+    /// Takes a message back: one's own, or anybody's for a moderator.
+    pub(super) fn delete(
+        &mut self,
+        actor: Actor,
+        seq: Seq,
+        client_id: Option<ClientId>,
+        to: ReplyTo,
+        now: Now,
+        effects: &mut Vec<RoomEffect>,
+    ) -> Result<Option<RoomReply>, Refusal> {
+        let member = self.member(actor.user)?;
+        if seq > self.stored.seq || !member.may_read(seq) || seq < self.record.first_seq {
+            return Err(Code::MessageNotFound.into());
+        }
+        if let Some(event) = self.timeline.get(seq).cloned() {
+            return self.delete_event(&actor, &event, client_id, to, now);
+        }
+        effects.push(self.one_event(seq, Purpose::Target { actor, client_id, to }));
+        Ok(None)
+    }
+
+    fn one_event(&self, seq: Seq, purpose: Purpose) -> RoomEffect {
+        let span = Span::Between(seq.previous(), seq.next());
+        let query = Query::Events { room: self.record.id, span, limit: 1, bytes_max: 1 };
+        RoomEffect::Read { purpose, query }
+    }
+
+    pub(super) fn delete_event(
+        &mut self,
+        actor: &Actor,
+        event: &Event,
+        client_id: Option<ClientId>,
+        to: ReplyTo,
+        now: Now,
+    ) -> Result<Option<RoomReply>, Refusal> {
+        if self.is_broken() {
+            return Err(storage_unavailable());
+        }
+        let role = self.member(actor.user)?.role;
+        if !matches!(event.kind, EventKind::Message) {
+            return Err(Code::MessageNotFound.into());
+        }
+        if event.user != actor.user && role < Role::Moderator {
+            return Err(Refusal::because(Code::NotAllowed, "Only its author or a moderator may take a message back."));
+        }
+        let already = self.timeline.get(event.seq).map_or(event.status, |newer| newer.status) != EventStatus::Live
+            || self.open().rewritten.iter().any(|other| other.seq == event.seq);
+        if already {
+            return Ok(Some(RoomReply::Done { at: now.wall }));
+        }
+        let target = event.seq;
+        let deletion = Event {
+            client_id,
+            ..self.number(actor.user, EventKind::Deletion { target }, String::new(), String::new(), now)
+        };
+        let gone = Event {
+            content: String::new(),
+            metadata: String::new(),
+            status: EventStatus::Deleted(deletion.at),
+            ..event.clone()
+        };
+        self.open().rewritten.push(gone);
+        let reply = RoomReply::Posted {
+            epoch: deletion.epoch,
+            seq: deletion.seq,
+            number: deletion.number,
+            at: deletion.at,
+            duplicate: false,
+        };
+        self.append(deletion, to, Moment(now.mono.0));
+        self.then(RoomEffect::Reply { to, result: Ok(reply) });
+        Ok(None)
+    }
+
+    /// Moves the read marker up to the number that an event has.
+    pub(super) fn mark_read(
+        &mut self,
+        actor: Actor,
+        seq: Seq,
+        to: ReplyTo,
+        now: Now,
+        effects: &mut Vec<RoomEffect>,
+    ) -> Result<Option<RoomReply>, Refusal> {
+        self.member(actor.user)?;
+        if seq > self.stored.seq {
+            return Err(Code::MessageNotFound.into());
+        }
+        if seq == self.stored.seq {
+            return Ok(self.move_marker(&actor, self.stored.number, to, now));
+        }
+        if let Some(number) = self.timeline.get(seq).map(|event| event.number) {
+            return Ok(self.move_marker(&actor, number, to, now));
+        }
+        effects.push(self.one_event(seq, Purpose::Marker { actor, to }));
+        Ok(None)
+    }
+
+    pub(super) fn move_marker(&mut self, actor: &Actor, number: Number, to: ReplyTo, now: Now) -> Option<RoomReply> {
+        let done = RoomReply::Done { at: now.wall };
+        let Some(member) = self.members.get_mut(&actor.user).filter(|m| m.active()) else { return Some(done) };
+        if number <= member.read_number {
+            return Some(done);
+        }
+        member.read_number = number;
+        let member = member.clone();
+        let open = self.open();
+        open.members.retain(|other| other.user != member.user);
+        open.members.push(member);
+        self.then(RoomEffect::ReadMoved { user: actor.user, number, at: now.wall });
+        self.then(RoomEffect::Reply { to, result: Ok(done) });
+        None
+    }
+}

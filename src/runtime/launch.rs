@@ -1,0 +1,388 @@
+//! Starts the shards: one thread and executor each, pinned, with its task queues, its pump and what `net` runs on it.
+//!
+//! Promises that a shard which cannot start is an error with its reason, and that a panic on a shard's thread ends the whole process
+//! with exit code 1: half a server that hangs would be worse. Does not know what the tasks it is given do.
+
+use std::cell::{Cell, RefCell};
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Once, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use glommio::{Latency, LocalExecutor, LocalExecutorBuilder, Placement as Cpu, Shares, TaskQueueHandle};
+
+use crate::base::ShardId;
+use crate::base::time::Now;
+use crate::metrics::counters::ShellCounters;
+use crate::shard::Placement;
+use crate::store::Backend;
+
+use super::clock::Clock;
+use super::gate::Gate;
+use super::gateway::{Gateway, GatewayParts};
+use super::mesh::{Mailbox, Mesh, Order};
+use super::pool::Pool;
+use super::port::Port;
+use super::pump::{LocalPort, Pump, PumpParts};
+use super::seam::{Machine, StorePort};
+use super::stall::Watchdog;
+
+/// Memory that each executor registers with the kernel. The default of 10 MiB does not fit into the usual 8 MiB of lockable memory.
+const IO_MEMORY: usize = 1024 * 1024;
+/// The executor looks at its sockets at least this often while tasks are ready to run. This is the latency target of live traffic;
+/// `Latency::Matters` is not used for it, since every single event then ends the turn of the whole queue.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// On which cores the shards run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Pinning {
+    /// The first cores that the process may use, one a shard; not pinned when there are fewer cores than shards.
+    #[default]
+    Auto,
+    /// These, in the order of the shards. There must be one for each.
+    Cores(Vec<usize>),
+    /// Wherever the kernel likes.
+    Off,
+}
+
+/// How the shards are run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaunchSettings {
+    /// Where.
+    pub pinning: Pinning,
+    /// A turn longer than this is counted and logged, in milliseconds.
+    pub stall_ms: u64,
+    /// A turn that does not end, or does not begin, for this time raises an alarm, in milliseconds.
+    pub watchdog_ms: u64,
+    /// An idle shard spins so long before it sleeps, in microseconds. Costs a core each; saves the wake-up.
+    pub spin_us: u64,
+    /// Threads for argon2 and the like.
+    pub pool_threads: usize,
+    /// Work that may wait for them.
+    pub pool_waiting: usize,
+}
+
+impl Default for LaunchSettings {
+    fn default() -> Self {
+        Self { pinning: Pinning::Auto, stall_ms: 20, watchdog_ms: 2000, spin_us: 0, pool_threads: 2, pool_waiting: 256 }
+    }
+}
+
+/// What the shards are started with.
+pub struct Parts {
+    /// Who owns what. It says how many shards there are.
+    pub placement: Placement,
+    /// The store's driver.
+    pub store: Arc<dyn StorePort>,
+    /// The store itself.
+    pub backend: Arc<dyn Backend>,
+    /// The process' clock.
+    pub clock: Clock,
+}
+
+/// Why the shards were not started.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// There are fewer cores in the list than shards.
+    #[error("server.cores names {given} cores for {shards} shards: name one for each, or leave it out")]
+    FewCores {
+        /// Cores named.
+        given: usize,
+        /// Shards wanted.
+        shards: u16,
+    },
+    /// A thread or executor could not be made.
+    #[error("shard {shard} cannot start: {why}. `causerie doctor` may tell more")]
+    Executor {
+        /// Which.
+        shard: u16,
+        /// Why.
+        why: String,
+    },
+    /// What was to run on a shard (its listener) could not start.
+    #[error("{why}")]
+    Start {
+        /// On which shard.
+        shard: u16,
+        /// Why.
+        why: String,
+    },
+    /// The system gives no thread.
+    #[error("the system gives no thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Kinds of work on a shard, by their share of the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Sockets of people who talk, and the pump itself.
+    Live,
+    /// TLS handshakes and sign-in: many at once must not be felt by those who talk.
+    Handshake,
+    /// What nobody waits for.
+    Background,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Queues {
+    live: TaskQueueHandle,
+    handshake: TaskQueueHandle,
+    background: TaskQueueHandle,
+}
+
+impl Queues {
+    fn make() -> Self {
+        let executor = glommio::executor();
+        let make = |shares, name| executor.create_task_queue(Shares::Static(shares), Latency::NotImportant, name);
+        Self { live: make(1000, "live"), handshake: make(250, "handshake"), background: make(50, "background") }
+    }
+}
+
+/// What a task on a shard works with. Stays on its core.
+#[derive(Clone)]
+pub struct ShardHandle {
+    /// Which shard.
+    pub id: ShardId,
+    /// For WebSockets.
+    pub port: Rc<dyn Port>,
+    /// For everything else.
+    pub gateway: Gateway,
+    /// Numbers of the shell on this shard. Never hold the borrow over an await or a call to the port.
+    pub shell: Rc<RefCell<ShellCounters>>,
+    /// Closed when the server is about to stop: accept nothing new, end idle HTTP connections.
+    pub gate: Gate,
+    queues: Queues,
+    mailbox: Arc<Mailbox>,
+}
+
+impl ShardHandle {
+    /// Runs a task on this shard.
+    pub fn spawn(&self, work: Work, task: impl Future<Output = ()> + 'static) {
+        match glommio::spawn_local_into(task, self.queue(work)) {
+            Ok(task) => drop(task.detach()),
+            // The queues live as long as the executor.
+            Err(why) => tracing::error!(%why, "a task could not be started"),
+        }
+    }
+
+    /// The queue for a kind of work, for who needs the task itself.
+    #[must_use]
+    pub fn queue(&self, work: Work) -> TaskQueueHandle {
+        match work {
+            Work::Live => self.queues.live,
+            Work::Handshake => self.queues.handshake,
+            Work::Background => self.queues.background,
+        }
+    }
+
+    /// Makes the drain wait (until its deadline) for what holds this: one a socket, from accept to the end of its TCP.
+    #[must_use]
+    pub fn hold(&self) -> Held {
+        self.mailbox.held.fetch_add(1, Ordering::AcqRel);
+        Held { mailbox: self.mailbox.clone() }
+    }
+}
+
+/// Something that is not over yet (see [`ShardHandle::hold`]).
+pub struct Held {
+    mailbox: Arc<Mailbox>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.mailbox.held.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The running shards.
+pub struct Server {
+    gateway: Gateway,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Server {
+    /// How everything that is not a socket reaches them.
+    #[must_use]
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// Ends the shards now, without telling anybody (see `drain` for the polite way), and waits for their threads.
+    pub fn stop(self) {
+        self.gateway.set_draining();
+        self.gateway.order_all(|| Order::Stop);
+        for thread in self.threads {
+            // A panic would have ended the process.
+            let _ = thread.join();
+        }
+    }
+}
+
+thread_local! {
+    static ON_SHARD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A panic on a shard ends the process at once. Not by unwinding: dropping an executor in a panic may hang or abort.
+fn end_process_on_shard_panic() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            before(info);
+            if ON_SHARD.get() {
+                tracing::error!("a shard panicked; the server ends. This is a bug: please report the message above");
+                std::process::exit(1);
+            }
+        }));
+    });
+}
+
+fn cpus(pinning: &Pinning, shards: u16) -> Result<Vec<Cpu>, LaunchError> {
+    let wanted = usize::from(shards);
+    let cores = match pinning {
+        Pinning::Off => Vec::new(),
+        Pinning::Cores(cores) if cores.len() < wanted => {
+            return Err(LaunchError::FewCores { given: cores.len(), shards });
+        }
+        Pinning::Cores(cores) => cores.clone(),
+        Pinning::Auto => {
+            let usable = super::doctor::usable_cores();
+            if usable.len() < wanted {
+                tracing::warn!(shards, cores = usable.len(), "fewer cores than shards: nothing is pinned");
+                Vec::new()
+            } else {
+                usable
+            }
+        }
+    };
+    Ok((0..wanted).map(|n| cores.get(n).map_or(Cpu::Unbound, |&core| Cpu::Fixed(core))).collect())
+}
+
+/// Starts all shards and returns when each runs and its `start` is over.
+///
+/// `machine` makes the shard's machine, `start` its listeners and other tasks; both are called once on each shard's own thread. An
+/// `Err` of `start` is what went wrong, for people; nothing runs any more then.
+///
+/// # Errors
+/// See [`LaunchError`].
+pub fn launch<M, F, S, Fut>(
+    settings: &LaunchSettings,
+    parts: Parts,
+    machine: F,
+    start: S,
+) -> Result<Server, LaunchError>
+where
+    M: Machine,
+    F: Fn(ShardId, Now) -> M + Send + Sync + 'static,
+    S: Fn(ShardHandle) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), String>> + 'static,
+{
+    let Parts { placement, store, backend, clock } = parts;
+    let shards = placement.shards();
+    let cpus = cpus(&settings.pinning, shards)?;
+    end_process_on_shard_panic();
+    let mesh = Mesh::new(shards);
+    let threads = NonZeroUsize::new(settings.pool_threads).unwrap_or(NonZeroUsize::MIN);
+    let waiting = NonZeroUsize::new(settings.pool_waiting).unwrap_or(NonZeroUsize::MIN);
+    let pool = Pool::start(threads, waiting)?;
+    let gateway = Gateway::new(GatewayParts { mesh: mesh.clone(), placement, store, backend, pool, clock });
+    let mut server = Server { gateway: gateway.clone(), threads: Vec::new() };
+    let (machine, start) = (Arc::new(machine), Arc::new(start));
+    let (started, all_started) = mpsc::channel();
+    for (n, cpu) in (0..shards).zip(cpus) {
+        let Some(mailbox) = mesh.mailbox(ShardId(n)).cloned() else { continue };
+        let (gateway, machine, start, started) = (gateway.clone(), machine.clone(), start.clone(), started.clone());
+        let settings = settings.clone();
+        let run = move || {
+            ON_SHARD.set(true);
+            match executor(n, cpu, &settings) {
+                Ok(executor) => {
+                    executor.run(shard(ShardId(n), mailbox, gateway, &settings, &*machine, &*start, &started));
+                }
+                Err(why) => {
+                    mailbox.close();
+                    let _ = started.send(Err(LaunchError::Executor { shard: n, why }));
+                }
+            }
+        };
+        match thread::Builder::new().name(format!("shard-{n}")).spawn(run) {
+            Ok(thread) => server.threads.push(thread),
+            Err(why) => {
+                server.stop();
+                return Err(why.into());
+            }
+        }
+    }
+    drop(started);
+    // Each shard says once how it went.
+    let mut failed = None;
+    for result in all_started.iter().take(usize::from(shards)) {
+        if let Err(why) = result {
+            failed.get_or_insert(why);
+        }
+    }
+    if let Some(why) = failed {
+        server.stop();
+        return Err(why);
+    }
+    Watchdog::new(mesh, settings.watchdog_ms).start(clock)?;
+    Ok(server)
+}
+
+fn executor(shard: u16, cpu: Cpu, settings: &LaunchSettings) -> Result<LocalExecutor, String> {
+    LocalExecutorBuilder::new(cpu)
+        .name(&format!("shard-{shard}"))
+        .io_memory(IO_MEMORY)
+        .preempt_timer(LOOK_EVERY)
+        .spin_before_park(Duration::from_micros(settings.spin_us))
+        .make()
+        .map_err(|why| why.to_string())
+}
+
+async fn shard<M, F, S, Fut>(
+    id: ShardId,
+    mailbox: Arc<Mailbox>,
+    gateway: Gateway,
+    settings: &LaunchSettings,
+    machine: &F,
+    start: &S,
+    started: &mpsc::Sender<Result<(), LaunchError>>,
+) where
+    M: Machine,
+    F: Fn(ShardId, Now) -> M,
+    S: Fn(ShardHandle) -> Fut,
+    Fut: Future<Output = Result<(), String>>,
+{
+    let queues = Queues::make();
+    let shell = Rc::new(RefCell::new(ShellCounters::default()));
+    let gate = Gate::default();
+    let clock = gateway.clock();
+    let parts = PumpParts {
+        id,
+        mesh: gateway.mesh().clone(),
+        mailbox: mailbox.clone(),
+        store: gateway.driver().clone(),
+        clock,
+        shell: shell.clone(),
+        gate: gate.clone(),
+        stall_ms: settings.stall_ms,
+    };
+    let pump = Pump::new(machine(id, clock.now()), parts);
+    let running = match glommio::spawn_local_into(pump.clone().run(), queues.live) {
+        Ok(task) => task.detach(),
+        Err(why) => {
+            let _ = started.send(Err(LaunchError::Executor { shard: id.0, why: why.to_string() }));
+            return;
+        }
+    };
+    let port = Rc::new(LocalPort(pump));
+    let handle = ShardHandle { id, port, gateway, shell, gate, queues, mailbox };
+    let result = start(handle).await.map_err(|why| LaunchError::Start { shard: id.0, why });
+    let failed = result.is_err();
+    let _ = started.send(result);
+    if !failed {
+        running.await;
+    }
+}
