@@ -334,8 +334,7 @@ fn open_store(settings: &Settings) -> Result<Arc<dyn Backend>, AppError> {
 #[must_use]
 pub fn master_key(settings: &Settings) -> MasterKeySource {
     match &settings.master_key {
-        // The file in the data directory is made at the first start; one elsewhere must be there.
-        MasterKey::File(path) if path.parent() == Some(&settings.data_dir) => MasterKeySource::DataDir,
+        MasterKey::DataDir => MasterKeySource::DataDir,
         MasterKey::File(path) => MasterKeySource::File(path.clone()),
         MasterKey::Environment(name) => MasterKeySource::Environment(name.clone()),
         MasterKey::Command(command) => MasterKeySource::Command(command.clone()),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use causerie::config::{self, Flags, Problems};
+use causerie::store::Failure;
+use causerie::store::embedded::{self, Report};
 use causerie::{app, client, log};
 use clap::{Args, Parser, Subcommand};
 
@@ -23,7 +25,7 @@ struct Cli {
 enum Command {
     /// Run the server.
     Serve(Serve),
-    /// Look through a configuration and print every problem, by key.
+    /// Look through a configuration, or through all the data, and print every problem.
     Check(Check),
     /// Talk from the terminal.
     Chat(client::ChatArgs),
@@ -58,6 +60,9 @@ struct Check {
     /// The configuration; without it, what the environment sets is checked.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Look through the data kept here too (pages, records, seals, order); no server may be using it.
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
 }
 
 /// Why a command did not end well.
@@ -69,6 +74,10 @@ enum Failed {
     Log(#[from] log::LogError),
     #[error(transparent)]
     App(#[from] app::AppError),
+    #[error("the data could not be looked at: {0}")]
+    Data(#[from] Failure),
+    #[error("the data has {0} problem(s), named above; restore a backup, or ask with the text above")]
+    Damaged(u64),
     #[error("cannot write to the terminal: {0}")]
     Terminal(#[from] io::Error),
 }
@@ -77,7 +86,7 @@ impl Failed {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Configuration(_) => ExitCode::from(2),
-            Self::Log(_) | Self::App(_) | Self::Terminal(_) => ExitCode::FAILURE,
+            Self::Log(_) | Self::App(_) | Self::Data(_) | Self::Damaged(_) | Self::Terminal(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -116,10 +125,27 @@ fn serve(args: Serve) -> Result<(), Failed> {
     Ok(app::run(&settings, log.dropped_counter())?)
 }
 
-/// Prints every problem of a configuration, or that there is none.
+/// Prints every problem of a configuration, or that there is none; then, if asked for, every problem of the data.
 fn check(args: &Check) -> Result<(), Failed> {
-    config::load(args.file.as_deref(), environment(), &Flags::default())?;
-    say("the configuration is fine")
+    let flags = Flags { data_dir: args.data.clone(), ..Flags::default() };
+    let settings = config::load(args.file.as_deref(), environment(), &flags)?;
+    say("the configuration is fine")?;
+    if args.data.is_none() {
+        return Ok(());
+    }
+    let report = embedded::inspect(&settings.data_dir, &app::master_key(&settings))?;
+    for problem in &report.problems {
+        say(problem)?;
+    }
+    if report.unclean_end {
+        say("the server did not end in order the last time; its next start puts that right")?;
+    }
+    let Report { rooms, events, users, records, bytes, more_problems, .. } = report;
+    say(&format!("looked through {rooms} rooms, {events} events, {users} users: {records} records in {bytes} bytes"))?;
+    match report.problems.len() as u64 + more_problems {
+        0 => say("the data is sound"),
+        count => Err(Failed::Damaged(count)),
+    }
 }
 
 /// The environment, as far as it is text; names of ours are, and other programs' may be anything.
