@@ -182,7 +182,7 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
         pool_threads: settings.runtime.blocking_threads,
         ..LaunchSettings::default()
     };
-    let parts = Parts { placement, store: Arc::new(DriverPort(driver)), backend, clock };
+    let parts = Parts { placement, store: Arc::new(DriverPort(driver)), backend: backend.clone(), clock };
     let server = launch(&launch_settings, parts, machine, start)?;
     ready.set(true);
 
@@ -238,6 +238,8 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
         },
         move || draining.set(false),
     )?;
+    // Others still hold it (routes, the thread of the keys), so it would not be closed by being dropped.
+    backend.close();
     Ok(())
 }
 
