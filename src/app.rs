@@ -183,7 +183,7 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
         pool_threads: settings.runtime.blocking_threads,
         ..LaunchSettings::default()
     };
-    let parts = Parts { placement, store: Arc::new(DriverPort(driver)), backend, clock };
+    let parts = Parts { placement, store: Arc::new(DriverPort(driver)), backend: backend.clone(), clock };
     let server = launch(&launch_settings, parts, machine, start)?;
     ready.set(true);
 
@@ -239,6 +239,8 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
         },
         move || draining.set(false),
     )?;
+    // Others still hold it (routes, the thread of the keys), so it would not be closed by being dropped.
+    backend.close();
     Ok(())
 }
 
@@ -335,8 +337,7 @@ fn open_store(settings: &Settings) -> Result<Arc<dyn Backend>, AppError> {
 #[must_use]
 pub fn master_key(settings: &Settings) -> MasterKeySource {
     match &settings.master_key {
-        // The file in the data directory is made at the first start; one elsewhere must be there.
-        MasterKey::File(path) if path.parent() == Some(&settings.data_dir) => MasterKeySource::DataDir,
+        MasterKey::DataDir => MasterKeySource::DataDir,
         MasterKey::File(path) => MasterKeySource::File(path.clone()),
         MasterKey::Environment(name) => MasterKeySource::Environment(name.clone()),
         MasterKey::Command(command) => MasterKeySource::Command(command.clone()),

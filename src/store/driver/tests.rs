@@ -9,7 +9,7 @@ use crate::store::memory::Memory;
 use crate::store::{NameKey, NameKind};
 
 /// Ends a test that hangs; never decides about a test that does not.
-const WATCHDOG: Duration = Duration::from_secs(60);
+const WATCHDOG: Duration = Duration::from_mins(1);
 
 /// Holds each batch back until it is let go, and notes how large it was.
 struct Gate {
@@ -26,11 +26,12 @@ enum Verdict {
 
 impl Backend for Gate {
     fn write_each(&self, batch: Vec<Write>) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
-        locked(&self.entered).send(batch.len()).expect("the test listens");
-        match locked(&self.go).recv_timeout(WATCHDOG).expect("the test lets it go") {
-            Verdict::Go => self.inner.write_each(batch),
-            Verdict::Fail => Err(Failure::Unavailable("no space".to_owned())),
-            Verdict::Panic => panic!("on purpose"),
+        let told = locked(&self.entered).send(batch.len());
+        match locked(&self.go).recv_timeout(WATCHDOG) {
+            Ok(Verdict::Go) => self.inner.write_each(batch),
+            Ok(Verdict::Fail) => Err(Failure::Unavailable("no space".to_owned())),
+            Ok(Verdict::Panic) => panic!("on purpose"),
+            Err(e) => panic!("the test does not let it go: {e}, {told:?}"),
         }
     }
 
@@ -55,7 +56,8 @@ struct Bench {
     driver: Driver,
     entered: mpsc::Receiver<usize>,
     go: mpsc::Sender<Verdict>,
-    answers: (mpsc::Sender<(usize, StoreResult)>, mpsc::Receiver<(usize, StoreResult)>),
+    answer_in: mpsc::Sender<(usize, StoreResult)>,
+    answers: mpsc::Receiver<(usize, StoreResult)>,
 }
 
 impl Bench {
@@ -64,7 +66,8 @@ impl Bench {
         let (go, go_out) = mpsc::channel();
         let gate = Gate { inner: Memory::new([0; 32]), entered: Mutex::new(entered_in), go: Mutex::new(go_out) };
         let driver = Driver::start(Arc::new(gate), settings).expect("threads");
-        Self { driver, entered, go, answers: mpsc::channel() }
+        let (answer_in, answers) = mpsc::channel();
+        Self { driver, entered, go, answer_in, answers }
     }
 
     fn submit(&self, n: usize) -> Result<(), Full> {
@@ -72,7 +75,7 @@ impl Bench {
     }
 
     fn submit_op(&self, n: usize, op: StoreOp) -> Result<(), Full> {
-        let to = self.answers.0.clone();
+        let to = self.answer_in.clone();
         self.driver.submit(op, Box::new(move |result| to.send((n, result)).expect("the test listens")))
     }
 
@@ -81,7 +84,7 @@ impl Bench {
     }
 
     fn answer(&self) -> (usize, StoreResult) {
-        self.answers.1.recv_timeout(WATCHDOG).expect("an answer")
+        self.answers.recv_timeout(WATCHDOG).expect("an answer")
     }
 }
 

@@ -1,14 +1,15 @@
 //! The embedded store: one redb file in the data directory, sealed as [`super::seal`] says, laid out as `schema/embedded.md` says.
 //!
 //! One transaction a batch, durable (`fdatasync`) before [`Backend::write_each`] returns. A write is planned before anything
-//! changes, so a refused one leaves no trace. After a failure of the disk (no space, an I/O error) writes are refused while reads
-//! go on; as soon as there is space the database is closed and opened anew within the process, which brings it back to what was
+//! changes, so a refused one leaves no trace. After a failure of the disk (no space, an I/O error) redb neither reads nor writes any
+//! more; so the database is closed and opened for reading alone, with what redb would repair held in memory ([`overlay`]): writes are
+//! refused while reads go on. As soon as something can be written it is opened in earnest again, which brings it back to what was
 //! durable. Damage is named and never skipped. One process at a time: the directory is locked.
 
-//INSPECT mod inspect;
+mod inspect;
 mod keys;
 mod master;
-//INSPECT mod overlay;
+mod overlay;
 mod reading;
 mod room_plan;
 mod tables;
@@ -16,7 +17,7 @@ mod trouble;
 mod user_plan;
 mod writing;
 
-//INSPECT pub use inspect::{Report, inspect};
+pub use inspect::{Report, inspect};
 pub use master::{KEY_FILE, MasterKeySource};
 
 use std::fs::{self, OpenOptions};
@@ -73,7 +74,7 @@ pub struct Embedded {
     dir: DataDir,
     settings: EmbeddedSettings,
     ring: KeyRing,
-    /// `None` only while the database could not be opened anew.
+    /// While `Writer::sick` is set it is open for reading alone; `None` where not even that worked.
     database: RwLock<Option<Database>>,
     writer: Mutex<Writer>,
 }
@@ -155,7 +156,7 @@ impl Embedded {
         }
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         // Closed first: two handles of one file would not see each other's pages.
-        drop(database.take());
+        close(database.take());
         match open_database(&self.database_path(), &self.settings) {
             Ok(opened) => {
                 *database = Some(opened);
@@ -165,10 +166,53 @@ impl Embedded {
             }
             Err(failure) => {
                 sick.why = failure.to_string();
-                Err(failure)
+                drop(database);
+                self.retreat();
+                Err(Failure::Unavailable(failure.to_string()))
             }
         }
     }
+
+    /// Opens what is on disk for reading alone.
+    fn retreat(&self) {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        close(database.take());
+        let opened = catch_unwind(AssertUnwindSafe(|| -> Result<Database, Failure> {
+            let unavailable = |e: std::io::Error| Failure::Unavailable(e.to_string());
+            let file = fs::File::open(self.database_path()).map_err(unavailable)?;
+            forget_pages(&file);
+            let overlay = overlay::Overlay::new(file).map_err(unavailable)?;
+            let mut builder = Database::builder();
+            builder.set_cache_size(self.settings.cache_bytes);
+            builder.create_with_backend(overlay).map_err(|e| Trouble::from(e).failure())
+        }));
+        match opened {
+            Ok(Ok(opened)) => *database = Some(opened),
+            Ok(Err(failure)) => tracing::error!("the store cannot even be read: {failure}"),
+            Err(_) => tracing::error!("the store cannot even be read: its pages do not fit each other"),
+        }
+    }
+}
+
+/// Closes a database; one with damaged pages may go astray in doing so.
+fn close(database: Option<Database>) {
+    let closed = catch_unwind(AssertUnwindSafe(|| database.map_or(Ok(()), Database::close)));
+    match closed {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => tracing::warn!("the database did not close in order, which its next start mends: {e}"),
+        Err(_) => tracing::error!("the database did not close in order: its pages do not fit each other"),
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        close(self.database.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+/// After a sync that failed, memory may hold pages that the disk does not have: look at what the disk has.
+fn forget_pages(file: &fs::File) {
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }
 
 impl Backend for Embedded {
@@ -183,6 +227,7 @@ impl Backend for Embedded {
             tracing::error!("the store cannot be written: {failure}");
             // Whether the batch is on disk is decided by opening anew: what is not there then never was.
             writer.sick = Some(Sick { why: failure.to_string(), next_try: Instant::now() });
+            self.retreat();
             Failure::Unavailable(failure.to_string())
         })
     }
@@ -219,6 +264,10 @@ impl Backend for Embedded {
         // Blocks and not length: the file may have holes.
         fs::metadata(self.database_path()).map_or(0, |meta| meta.blocks() * 512)
     }
+
+    fn close(&self) {
+        close(self.database.write().unwrap_or_else(PoisonError::into_inner).take());
+    }
 }
 
 /// Whether something can be written and made durable in `dir`.
@@ -238,8 +287,7 @@ fn open_database(path: &Path, settings: &EmbeddedSettings) -> Result<Database, F
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     let file = file.map_err(unavailable)?;
     let bytes = file.metadata().map_err(unavailable)?.len();
-    // After a sync that failed, memory may hold pages that the disk does not have. Look at what the disk has.
-    let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+    forget_pages(&file);
     drop(file);
     if bytes == 0 {
         master::sync_parent(path).map_err(unavailable)?;

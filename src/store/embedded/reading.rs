@@ -225,7 +225,7 @@ impl Reader<'_> {
         Ok((answered, complete))
     }
 
-    fn open_event(&self, room: RoomId, seq: Seq, stored: &StoredEvent) -> Result<Event, Trouble> {
+    pub(super) fn open_event(&self, room: RoomId, seq: Seq, stored: &StoredEvent) -> Result<Event, Trouble> {
         let what = What::Event(room, seq);
         let (mut content, mut metadata) = (String::new(), String::new());
         if !stored.content.is_empty() || !stored.metadata.is_empty() {

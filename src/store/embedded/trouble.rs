@@ -4,6 +4,8 @@ use redb::{CommitError, DatabaseError, StorageError, TableError, TransactionErro
 
 use crate::store::Failure;
 
+// redb's enums may grow; what is not named below is the disk's trouble.
+
 /// Why something was not done.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -36,6 +38,7 @@ impl Trouble {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm)]
 impl From<StorageError> for Trouble {
     fn from(error: StorageError) -> Self {
         match error {
@@ -48,6 +51,7 @@ impl From<StorageError> for Trouble {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm)]
 impl From<TableError> for Trouble {
     fn from(error: TableError) -> Self {
         match error {
@@ -57,6 +61,7 @@ impl From<TableError> for Trouble {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm)]
 impl From<TransactionError> for Trouble {
     fn from(error: TransactionError) -> Self {
         match error {
@@ -66,6 +71,7 @@ impl From<TransactionError> for Trouble {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm)]
 impl From<CommitError> for Trouble {
     fn from(error: CommitError) -> Self {
         match error {
@@ -75,6 +81,7 @@ impl From<CommitError> for Trouble {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm)]
 impl From<DatabaseError> for Trouble {
     fn from(error: DatabaseError) -> Self {
         match error {
