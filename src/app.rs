@@ -319,8 +319,7 @@ fn open_store(settings: &Settings) -> Result<Arc<dyn Backend>, AppError> {
             Ok(Arc::new(Memory::new(key)))
         }
         StoreKind::Embedded => {
-            let embedded =
-                EmbeddedSettings { cache_bytes: settings.store.cache_bytes, ..EmbeddedSettings::default() };
+            let embedded = EmbeddedSettings { cache_bytes: settings.store.cache_bytes, ..EmbeddedSettings::default() };
             Ok(Arc::new(Embedded::open(&settings.data_dir, &master_key(settings), embedded)?))
         }
     }
