@@ -5,12 +5,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroUsize;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Once, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use glommio::timer::Timer;
 use glommio::{Latency, LocalExecutor, LocalExecutorBuilder, Placement as Cpu, Shares, TaskQueueHandle};
 
 use crate::base::ShardId;
@@ -31,9 +33,17 @@ use super::stall::Watchdog;
 
 /// Memory that each executor registers with the kernel. The default of 10 MiB does not fit into the usual 8 MiB of lockable memory.
 const IO_MEMORY: usize = 1024 * 1024;
-/// The executor looks at its sockets at least this often while tasks are ready to run. This is the latency target of live traffic;
-/// `Latency::Matters` is not used for it, since every single event then ends the turn of the whole queue.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// The executor looks at its sockets at least this often while tasks are ready to run. `Latency::Matters` is not used instead, since
+/// every single event then ends the turn of the whole queue.
+///
+/// Not shorter: when this time passes between the executor's look at its sockets and its first task (the thread lost its core just
+/// there), glommio 0.9 goes to sleep although tasks are ready to run (`run_task_queues` answers that nothing ran, and `park` does not
+/// ask). With 1 ms a busy machine lost a shard that way in one of twenty starts. [`alarms`] wakes it again.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// An executor that sleeps although there is work (see [`LOOK_EVERY`]) is woken after this time.
+const ALARM_EVERY: Duration = Duration::from_millis(25);
+/// Alarms that are set in advance: each may be lost to the same mistake, and the next one is there.
+const ALARMS: u32 = 8;
 
 /// On which cores the shards run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -341,6 +351,25 @@ fn executor(shard: u16, cpu: Cpu, settings: &LaunchSettings) -> Result<LocalExec
         .map_err(|why| why.to_string())
 }
 
+/// Keeps several timers set, so that the executor never sleeps long with tasks that are ready. They do nothing when they ring: waking
+/// is all that is wanted.
+async fn alarms() {
+    let mut set: std::collections::VecDeque<_> = (1..=ALARMS).map(|n| Timer::new(ALARM_EVERY * n)).collect();
+    std::future::poll_fn(|cx| {
+        let before = set.len();
+        set.retain_mut(|timer| Pin::new(timer).poll(cx).is_pending());
+        for n in 0..before - set.len() {
+            let ahead = ALARMS.saturating_sub(u32::try_from(n).unwrap_or(0));
+            let mut timer = Timer::new(ALARM_EVERY * ahead);
+            if Pin::new(&mut timer).poll(cx).is_pending() {
+                set.push_back(timer);
+            }
+        }
+        std::task::Poll::<()>::Pending
+    })
+    .await;
+}
+
 async fn shard<M, F, S, Fut>(
     id: ShardId,
     mailbox: Arc<Mailbox>,
@@ -356,6 +385,7 @@ async fn shard<M, F, S, Fut>(
     Fut: Future<Output = Result<(), String>>,
 {
     let queues = Queues::make();
+    glommio::spawn_local(alarms()).detach();
     let shell = Rc::new(RefCell::new(ShellCounters::default()));
     let gate = Gate::default();
     let clock = gateway.clock();
