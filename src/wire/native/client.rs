@@ -54,7 +54,7 @@ fn body(envelope: &Envelope<'_>, id: Option<ClientId>) -> Result<ClientBody, Ref
             }
             let room = room(envelope)?;
             let content = envelope.content.ok_or_else(|| missing("content"))?;
-            let content = string(content).map_err(|what| refuse(Code::BadFrame, "content", what))?.into_owned();
+            let content = string(content).map_err(|what| refuse(Code::BadContent, "content", what))?.into_owned();
             let metadata = envelope.metadata.map_or(Ok(String::new()), |raw| check_metadata(raw.get()))?;
             Ok(ClientBody::Chat { room, content, metadata })
         }

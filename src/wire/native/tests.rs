@@ -157,7 +157,7 @@ fn a_refusal_names_the_field_and_carries_the_id() {
         (json!({"type":"join","room_id":7}), Code::BadFrame, "room_id"),
         (json!({"type":"join","room_id":ROOM.replace('-', "")}), Code::BadFrame, "room_id"),
         (json!({"type":"chat","room_id":ROOM}), Code::BadFrame, "content"),
-        (json!({"type":"chat","room_id":ROOM,"content":["x"]}), Code::BadFrame, "content"),
+        (json!({"type":"chat","room_id":ROOM,"content":["x"]}), Code::BadContent, "content"),
         (json!({"type":"chat","room_id":ROOM,"content":"x","metadata":"y"}), Code::BadMetadata, "metadata"),
         (json!({"type":"ack","room_id":ROOM}), Code::BadFrame, "seq"),
         (json!({"type":"ack","room_id":ROOM,"seq":-1}), Code::BadFrame, "seq"),
