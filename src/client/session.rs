@@ -101,6 +101,8 @@ pub struct Room {
     pub entry: Entry,
     /// Up to here everything was shown.
     pub position: Place,
+    /// What came before was shown by an earlier process, or was asked for.
+    pub context: bool,
     /// Events behind a hole.
     stash: BTreeMap<u64, Incoming>,
     /// A `resume` (or a page after `reload`) is under way.
@@ -351,6 +353,7 @@ impl Session {
         room.entry = entry.clone();
         if known || saved.is_some() {
             room.position = saved.unwrap_or(room.position);
+            room.context |= saved.is_some();
             return room.position != at && !room.resuming;
         }
         room.position = at;
@@ -500,6 +503,15 @@ impl Session {
                 Some(_) => self.resume(&[id]),
                 None => {}
             }
+        }
+    }
+
+    /// Asks for what was said before one came, once a room: up to what is shown anyway, so that nothing is shown twice.
+    pub fn ask_context(&mut self, id: Uuid) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        if !std::mem::replace(&mut room.context, true) && room.position.seq > 0 {
+            let before = room.position.seq + 1;
+            self.ask_history(id, Some(before), FIRST_PAGE);
         }
     }
 
