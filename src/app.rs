@@ -1,13 +1,14 @@
 //! Joins all parts: settings in, a running server, and the end of it. Nothing else knows them all.
 
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::auth::{account, token};
 use crate::base::ShardId;
 use crate::config::Settings;
-use crate::config::settings::{AuthMode, Signup, StoreKind};
+use crate::config::settings::{AuthMode, MasterKey, Signup, StoreKind};
 use crate::keys::{CurrentSigner, Keeper, KeySet, KeysError, Source};
 use crate::metrics::process::Process;
 use crate::net::rest::{self, Keys, Ready, RestState};
@@ -19,6 +20,7 @@ use crate::runtime::launch::{LaunchError, LaunchSettings, Parts, Pinning, ShardH
 use crate::runtime::seam::{StoreDone, StoreFull, StorePort};
 use crate::shard::{NameKeys, Placement, Setup, Shard, StoreOp};
 use crate::store::driver::{Driver, DriverNumbers, DriverSettings};
+use crate::store::embedded::{Embedded, EmbeddedSettings, MasterKeySource};
 use crate::store::memory::Memory;
 use crate::store::{Backend, Failure};
 use crate::{log, welcome};
@@ -93,7 +95,11 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
     // Also the process' default, for what makes a client of its own (key sets by URL). Set once; a second time changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let shards = shard_count(settings);
-    std::fs::create_dir_all(&settings.data_dir)
+    // For its owner only: keys and the names of people are in it.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&settings.data_dir)
         .map_err(|cause| AppError::DataDir { dir: settings.data_dir.clone(), cause })?;
     let signals = Signals::listen()?;
     let clock = Clock::start();
@@ -310,8 +316,29 @@ impl SiteMaker {
 
 fn open_store(settings: &Settings) -> Result<Arc<dyn Backend>, AppError> {
     match settings.store.kind {
-        StoreKind::Memory => Ok(Arc::new(Memory::new([7; 32]))),
-        StoreKind::Embedded => Ok(Arc::new(Memory::new([7; 32]))),
+        StoreKind::Memory => {
+            let mut key = [0; 32];
+            // All is gone at the end: so is the key.
+            ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut key)
+                .map_err(|_| std::io::Error::other("the system gives no random bytes"))?;
+            Ok(Arc::new(Memory::new(key)))
+        }
+        StoreKind::Embedded => {
+            let embedded = EmbeddedSettings { cache_bytes: settings.store.cache_bytes, ..EmbeddedSettings::default() };
+            Ok(Arc::new(Embedded::open(&settings.data_dir, &master_key(settings), embedded)?))
+        }
+    }
+}
+
+/// Where the master key comes from.
+#[must_use]
+pub fn master_key(settings: &Settings) -> MasterKeySource {
+    match &settings.master_key {
+        // The file in the data directory is made at the first start; one elsewhere must be there.
+        MasterKey::File(path) if path.parent() == Some(&settings.data_dir) => MasterKeySource::DataDir,
+        MasterKey::File(path) => MasterKeySource::File(path.clone()),
+        MasterKey::Environment(name) => MasterKeySource::Environment(name.clone()),
+        MasterKey::Command(command) => MasterKeySource::Command(command.clone()),
     }
 }
 
