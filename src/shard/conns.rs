@@ -287,10 +287,10 @@ impl Shard {
         let left = connection.outbox.bytes();
         let close = if more { None } else { connection.close };
         connection.dirty = more;
-        self.conns.outbox_bytes = self.conns.outbox_bytes.saturating_sub(before - left);
         if !more && !connection.pages.asked && !connection.pages.waiting.is_empty() {
             self.paged.push(conn);
         }
+        self.conns.outbox_bytes = self.conns.outbox_bytes.saturating_sub(before - left);
         if let Some(close) = close {
             Counters::count(&mut self.counters.connections_closed, close.reason());
             self.ended.push(conn);
