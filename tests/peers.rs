@@ -3,6 +3,8 @@
 //!
 //! The test says what to do and reads what happened; what the peers do about positions and retries is theirs.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::unwrap_in_result, clippy::panic)]
+
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
