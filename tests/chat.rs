@@ -1,7 +1,9 @@
 //! `causerie chat`, the reference client, as a program uses it (`--json`): two of them talk, the server is killed and comes back, one client
 //! is killed and comes back, and each has shown every message once, in order.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::unwrap_in_result, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::unwrap_in_result, clippy::panic, clippy::print_stderr)]
+#![allow(clippy::wildcard_enum_match_arm, clippy::needless_pass_by_value, clippy::needless_for_each)]
+#![allow(missing_docs)]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
