@@ -92,11 +92,7 @@ impl Client {
     /// Ends the input and waits for the end.
     fn finish(mut self) -> Vec<(u64, String)> {
         drop(self.stdin.take());
-        let end = std::time::Instant::now() + WATCHDOG;
-        while self.child.try_wait().expect("a child").is_none() {
-            assert!(std::time::Instant::now() < end, "{} does not end", self.name);
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        support::eventually("the end of a client", || self.child.try_wait().expect("a child"));
         let status = self.child.wait().expect("a status");
         assert!(status.success(), "{}: {status}", self.name);
         while let Ok(event) = self.events.recv_timeout(WATCHDOG) {

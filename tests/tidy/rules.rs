@@ -13,13 +13,15 @@ const LONG: &[(&str, &str)] = &[
         "src/chat/room.rs",
         "the one struct whose parts must change together; what could go went to posting, membership, settings",
     ),
-    ("src/client/session.rs", "the reference client's rules, read from top to bottom by who writes another client"),
     ("src/store/record.rs", "one list of stored forms: what is published is never changed, and is seen at one place"),
 ];
 
 /// Files of tests that wait by time, with why nothing else can be waited for.
-const SLEEPERS: &[(&str, &str)] =
-    &[("tests/support/mod.rs", "the one place: pauses between two looks, and times that the protocol itself demands")];
+const SLEEPERS: &[(&str, &str)] = &[
+    ("tests/support/mod.rs", "the one place: pauses between two looks, and times that the protocol itself demands"),
+    ("tests/peers/peer.mjs", "a client: it waits before it connects again, and as long as retry_after_ms says"),
+    ("tests/peers/peer.py", "a client: it waits before it connects again, and as long as retry_after_ms says"),
+];
 
 #[test]
 fn every_file_says_what_it_is() {
