@@ -13,7 +13,6 @@ const LONG: &[(&str, &str)] = &[
         "src/chat/room.rs",
         "the one struct whose parts must change together; what could go went to posting, membership, settings",
     ),
-    ("src/client/session.rs", "the reference client's rules, read from top to bottom by who writes another client"),
     ("src/store/record.rs", "one list of stored forms: what is published is never changed, and is seen at one place"),
 ];
 
@@ -28,6 +27,8 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("tests/runtime/turns.rs", "the pump's own tasks are let run; absence can only be waited for"),
     ("tests/transport/http.rs", "a slow client is what is tested"),
     ("tests/transport/server.rs", "the stand-in for a shard looks again and again; the harness has a watchdog"),
+    ("tests/peers/peer.mjs", "a client: it waits before it connects again, and as long as retry_after_ms says"),
+    ("tests/peers/peer.py", "a client: it waits before it connects again, and as long as retry_after_ms says"),
 ];
 
 #[test]
