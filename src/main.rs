@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use causerie::config::{self, Flags, Problems};
+use causerie::store::Failure;
+use causerie::store::embedded::{self, Report};
 use causerie::{app, client, log};
 use clap::{Args, Parser, Subcommand};
 
@@ -23,8 +25,10 @@ struct Cli {
 enum Command {
     /// Run the server.
     Serve(Serve),
-    /// Look through a configuration and print every problem, by key.
+    /// Look through a configuration, or through all the data, and print every problem.
     Check(Check),
+    /// Look whether this machine can carry the server: what is wrong, and the command that mends it.
+    Doctor(Doctor),
     /// Talk from the terminal.
     Chat(client::ChatArgs),
     /// Print the version.
@@ -58,6 +62,16 @@ struct Check {
     /// The configuration; without it, what the environment sets is checked.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Look through the data kept here too (pages, records, seals, order); no server may be using it.
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Doctor {
+    /// The configuration that the server would run with.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
 }
 
 /// Why a command did not end well.
@@ -69,6 +83,12 @@ enum Failed {
     Log(#[from] log::LogError),
     #[error(transparent)]
     App(#[from] app::AppError),
+    #[error("this machine is not ready; see FAIL above")]
+    Machine,
+    #[error("the data could not be looked at: {0}")]
+    Data(#[from] Failure),
+    #[error("the data has {0} problem(s), named above; restore a backup, or ask with the text above")]
+    Damaged(u64),
     #[error("cannot write to the terminal: {0}")]
     Terminal(#[from] io::Error),
 }
@@ -77,7 +97,12 @@ impl Failed {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Configuration(_) => ExitCode::from(2),
-            Self::Log(_) | Self::App(_) | Self::Terminal(_) => ExitCode::FAILURE,
+            Self::Log(_)
+            | Self::App(_)
+            | Self::Machine
+            | Self::Data(_)
+            | Self::Damaged(_)
+            | Self::Terminal(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -88,6 +113,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve(args),
         Command::Check(args) => check(&args),
+        Command::Doctor(args) => doctor(&args),
         Command::Chat(args) => return client::run(&args),
         Command::Version => say(&format!("causerie {}", env!("CARGO_PKG_VERSION"))),
     };
@@ -116,10 +142,40 @@ fn serve(args: Serve) -> Result<(), Failed> {
     Ok(app::run(&settings, log.dropped_counter())?)
 }
 
-/// Prints every problem of a configuration, or that there is none.
+/// Prints every problem of a configuration, or that there is none; then, if asked for, every problem of the data.
 fn check(args: &Check) -> Result<(), Failed> {
-    config::load(args.file.as_deref(), environment(), &Flags::default())?;
-    say("the configuration is fine")
+    let flags = Flags { data_dir: args.data.clone(), ..Flags::default() };
+    let settings = config::load(args.file.as_deref(), environment(), &flags)?;
+    say("the configuration is fine")?;
+    if args.data.is_none() {
+        return Ok(());
+    }
+    let report = embedded::inspect(&settings.data_dir, &app::master_key(&settings))?;
+    for problem in &report.problems {
+        say(problem)?;
+    }
+    if report.unclean_end {
+        say("the server did not end in order the last time; its next start puts that right")?;
+    }
+    let Report { rooms, events, users, records, bytes, more_problems, .. } = report;
+    say(&format!("looked through {rooms} rooms, {events} events, {users} users: {records} records in {bytes} bytes"))?;
+    match report.problems.len() as u64 + more_problems {
+        0 => say("the data is sound"),
+        count => Err(Failed::Damaged(count)),
+    }
+}
+
+/// Prints what was found; what keeps the server from running makes the exit code 1.
+fn doctor(args: &Doctor) -> Result<(), Failed> {
+    let settings = config::load(args.file.as_deref(), environment(), &Flags::default())?;
+    let findings = app::findings(&settings);
+    for finding in &findings {
+        say(&finding.to_string())?;
+    }
+    match causerie::runtime::doctor::refusal(&findings) {
+        Some(_) => Err(Failed::Machine),
+        None => Ok(()),
+    }
 }
 
 /// The environment, as far as it is text; names of ours are, and other programs' may be anything.

@@ -115,6 +115,9 @@ impl Settings {
             look("tls.cert", cert);
             look("tls.key", key);
         }
+        if let MasterKey::File(path) = &self.master_key {
+            look("keys.master_file", path);
+        }
         if let AuthMode::External(external) = &self.auth.mode {
             for path in &external.public_keys {
                 look("auth.external.public_keys", path);
@@ -141,7 +144,7 @@ fn read(r: &mut Reader<'_>) -> Settings {
         cache_bytes: r.number("store.cache_bytes", 256 << 20, 1 << 20..=1 << 40),
         readers: r.number("store.readers", 2, 1..=64),
     };
-    let master_key = master_key(r, &data_dir);
+    let master_key = master_key(r);
     let tls = tls(r);
     let auth = auth(r);
     let limits = limits(r);
@@ -213,18 +216,18 @@ fn store_kind(r: &mut Reader<'_>) -> StoreKind {
     r.choice("store.kind", StoreKind::Embedded, &[("embedded", StoreKind::Embedded), ("memory", StoreKind::Memory)])
 }
 
-fn master_key(r: &mut Reader<'_>, data_dir: &Path) -> MasterKey {
+fn master_key(r: &mut Reader<'_>) -> MasterKey {
     let file = r.path("keys.master_file");
     let variable = r.text("keys.master_env");
     let command = r.text("keys.master_command");
     match (file, variable, command) {
-        (None, None, None) => MasterKey::File(data_dir.join("master.key")),
+        (None, None, None) => MasterKey::DataDir,
         (Some(file), None, None) => MasterKey::File(file),
         (None, Some(name), None) => MasterKey::Environment(name),
         (None, None, Some(command)) => MasterKey::Command(command),
         _ => {
             r.problem("keys", "set only one of keys.master_file, keys.master_env and keys.master_command".to_owned());
-            MasterKey::File(data_dir.join("master.key"))
+            MasterKey::DataDir
         }
     }
 }

@@ -78,7 +78,9 @@ pub enum StoreKind {
 /// Where the master key comes from, which wraps all other keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MasterKey {
-    /// From this file, which is made at the first start.
+    /// From `master.key` in `data.dir`, which is made at the first start.
+    DataDir,
+    /// From this file, which must be there.
     File(PathBuf),
     /// From this environment variable, in base64 or hex.
     Environment(String),

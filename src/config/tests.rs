@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::check::{from_text, known_keys};
-use super::settings::{AuthMode, KeyId};
+use super::settings::{AuthMode, KeyId, MasterKey};
 use super::{Flags, Problems, Raw, Settings, Source, load};
 use crate::base::limits::Limits;
 
@@ -134,6 +134,7 @@ fn what_does_not_fit_together_is_told() {
     one_problem("limits = { connections_per_user = 20_000 }", "limits.connections_per_user", "cannot be more");
     one_problem("[server]\nlisten = \"0.0.0.0:1\"\n[test]\necho = true", "test.echo", "without a token");
     one_problem("keys = { master_env = \"A\", master_command = \"b\" }", "keys", "only one");
+    assert_eq!(from_text("keys = { master_env = \"A\" }").unwrap().master_key, MasterKey::Environment("A".to_owned()));
     one_problem("tls = { key = \"k\" }", "tls.cert", "is missing");
     one_problem("auth = { external = { issuer = \"x\" } }", "auth.external", "no effect");
 }

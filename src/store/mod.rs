@@ -444,6 +444,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Bytes on disk (or in memory), for the metrics.
     fn size_bytes(&self) -> u64;
+
+    /// Nothing more is wanted: leaves everything in order, so that the next start has nothing to mend. Called once, at the end.
+    fn close(&self) {}
 }
 
 /// What a unique name names.

@@ -1,5 +1,13 @@
 //! The runtime over real executors, with a machine, sockets and a store that do what a test tells them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop where it stands"
+)]
+
 mod ends;
 mod fake;
 mod load;
@@ -15,7 +23,7 @@ use causerie::shard::Placement;
 use fake::{Fake, FakeStore, NoBackend};
 
 /// Ends a hang; no test waits for it.
-pub const HANG: Duration = Duration::from_secs(60);
+pub const HANG: Duration = Duration::from_mins(1);
 
 /// Nothing pinned: many servers run in this process at a time.
 pub fn settings() -> LaunchSettings {

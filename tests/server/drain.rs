@@ -62,3 +62,24 @@ fn clients_that_do_not_react_do_not_hold_it_beyond_the_deadline() {
     let status = server.terminate();
     assert_eq!(status.code(), Some(0), "{status}");
 }
+
+#[test]
+fn the_end_leaves_nothing_to_mend_and_data_that_pass_every_check() {
+    let mut server = Setup::default().start();
+    let ann = server.person("ann");
+    let room = ann.room("Garden", "public");
+    ann.connect().chat(room, "the last words");
+    assert_eq!(server.terminate().code(), Some(0));
+    let check = std::process::Command::new(env!("CARGO_BIN_EXE_causerie"))
+        .args(["check", "--data"])
+        .arg(&server.data)
+        .output()
+        .expect("causerie runs");
+    let said = String::from_utf8_lossy(&check.stdout);
+    assert!(
+        check.status.success() && said.contains("the data is sound"),
+        "{said}{}",
+        String::from_utf8_lossy(&check.stderr)
+    );
+    assert!(said.contains("1 rooms") && !said.contains("did not end in order"), "{said}");
+}

@@ -42,6 +42,7 @@ fn a_token_of_somebody_else_does_not_prolong() {
     let server = Setup::default().start();
     let (ann, bob): (Person, Person) = (server.person("ann"), server.person("bob"));
     let mut socket = ann.connect();
-    socket.send(&json!({"type": "auth", "id": uuid::Uuid::now_v7(), "content": bob.token}));
+    let other = uuid::Uuid::now_v7();
+    socket.send(&json!({"type": "auth", "id": other, "content": bob.token}));
     assert_eq!(socket.closed(), 4401);
 }

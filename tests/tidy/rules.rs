@@ -18,8 +18,17 @@ const LONG: &[(&str, &str)] = &[
 ];
 
 /// Files of tests that wait by time, with why nothing else can be waited for.
-const SLEEPERS: &[(&str, &str)] =
-    &[("tests/support/mod.rs", "the one place: pauses between two looks, and times that the protocol itself demands")];
+const SLEEPERS: &[(&str, &str)] = &[
+    ("tests/support/mod.rs", "the one place: pauses between two looks, and times that the protocol itself demands"),
+    ("tests/peers/peer.mjs", "a client's back-off, and what retry_after_ms says"),
+    ("tests/peers/peer.py", "a client's back-off, and what retry_after_ms says"),
+    ("tests/runtime/ends.rs", "work that is under way at the end; and a child is looked at until it ended"),
+    ("tests/runtime/fake.rs", "a slow store"),
+    ("tests/runtime/load.rs", "what an idle shard uses in a second"),
+    ("tests/runtime/turns.rs", "the pump's own tasks are let run; absence can only be waited for"),
+    ("tests/transport/http.rs", "a slow client is what is tested"),
+    ("tests/transport/server.rs", "the stand-in for a shard looks again and again; the harness has a watchdog"),
+];
 
 #[test]
 fn every_file_says_what_it_is() {

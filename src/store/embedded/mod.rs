@@ -267,6 +267,10 @@ impl Backend for Embedded {
         // Blocks and not length: the file may have holes.
         fs::metadata(self.database_path()).map_or(0, |meta| meta.blocks() * 512)
     }
+
+    fn close(&self) {
+        close(self.database.write().unwrap_or_else(PoisonError::into_inner).take());
+    }
 }
 
 /// Whether something can be written and made durable in `dir`.
