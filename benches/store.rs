@@ -100,7 +100,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             spent += began.elapsed();
             longest = longest.max(began.elapsed());
         }
-        let (each, rate) = (spent / u32::try_from(total)?, total as f64 / spent.as_secs_f64());
+        let (each, rate) = (spent / u32::try_from(total)?, f64::from(u32::try_from(total)?) / spent.as_secs_f64());
         writeln!(
             out,
             "append, batches of {batch:>4}: {each:>10.1?} a message, {rate:>8.0} a second, longest {longest:.1?}"

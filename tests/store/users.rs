@@ -159,7 +159,7 @@ fn a_refresh_token_is_exchanged_once_and_its_reuse_ends_the_session() {
             ..began
         };
         assert_eq!(store.one(rotate(1, 1, 2, 50)), Outcome::Rotated(Box::new(now.clone())), "{}", bench.name);
-        assert_eq!(store.user(ann).unwrap().sessions, [now.clone()]);
+        assert_eq!(store.user(ann).unwrap().sessions, [now]);
         // Of two at once, the second is a reuse.
         let outcomes = store.write(vec![rotate(1, 2, 3, 60), rotate(1, 2, 4, 60)]).unwrap();
         let Outcome::Rotated(third) = &outcomes[0] else { panic!("{outcomes:?}") };
