@@ -1,6 +1,7 @@
 //! Joins all parts: settings in, a running server, and the end of it. Nothing else knows them all.
 
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -99,7 +100,11 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
         return Err(AppError::Machine(problems));
     }
     doctor::raise_open_files();
-    std::fs::create_dir_all(&settings.data_dir)
+    // For its owner only: keys and the names of people are in it.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&settings.data_dir)
         .map_err(|cause| AppError::DataDir { dir: settings.data_dir.clone(), cause })?;
     let signals = Signals::listen()?;
     let clock = Clock::start();

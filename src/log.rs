@@ -7,9 +7,9 @@
 //! An event with the target [`AUDIT`] goes to the audit log as one JSON object a line, whatever `log.level` says, and to the normal
 //! log only if `audit.in_log` asks for it. Fields that everybody uses: `conn`, `request`, `user`, `session`, `room`, `peer`, `code`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,7 +116,7 @@ fn build(log: &Log, audit: &Audit, terminal: impl Write + Send + 'static) -> Res
 /// Opens a file that is only ever appended to and that only its owner may read.
 fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
@@ -288,6 +288,8 @@ mod tests {
         }
         assert!(screen.text().contains("a normal line") && !screen.text().contains("refused"), "{}", screen.text());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let folder = std::fs::metadata(path.parent().unwrap()).unwrap();
+        assert_eq!(folder.permissions().mode() & 0o777, 0o700, "others can look into the data directory");
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Class {
             Some("name" | "device") => {
                 Self { free: 5, wait_ms: 1000, wait_max_ms: 15 * 60_000, forget_ms: 5 * 60_000, clean_slate: true }
             }
-            Some("all") => Self { free: 50, wait_ms: 1000, wait_max_ms: 10_000, forget_ms: 30_000, clean_slate: false },
+            Some("all") => Self { free: 50, wait_ms: 1000, wait_max_ms: 2000, forget_ms: 30_000, clean_slate: false },
             Some("signup") => {
                 Self { free: 1000, wait_ms: 1000, wait_max_ms: 60_000, forget_ms: 10_000, clean_slate: false }
             }

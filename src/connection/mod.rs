@@ -7,13 +7,14 @@ pub mod gate;
 pub mod heartbeat;
 pub mod outbox;
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use bytes::Bytes;
 
 use crate::base::{ClientId, Close, ConnId, Moment, Position, RoomId, Status, UserId, WallTime};
 use crate::chat::rate::Bucket;
-use crate::chat::{Actor, RoomEntry};
+use crate::chat::{Actor, RoomCommand, RoomEntry};
 use crate::wire::frame::ServerFrame;
 use crate::wire::{native, websocket};
 
@@ -110,6 +111,32 @@ pub struct Connection {
     pub strikes: u32,
     /// A page of its rooms that is being gathered.
     pub paging: Option<Box<Paging>>,
+    /// Rooms that stood in the `hello`, when there were more than fitted: pages give the rest.
+    pub told: Vec<RoomId>,
+    /// Pages that wait for their turn.
+    pub pages: Pages,
+}
+
+/// Requests with large answers: one is on its way, the others wait until its answer has left.
+#[derive(Debug, Default)]
+pub struct Pages {
+    /// The oldest was asked of its owner.
+    pub asked: bool,
+    /// In the order of the client's frames.
+    pub waiting: VecDeque<PageWanted>,
+}
+
+/// A page that a client asked for.
+#[derive(Debug)]
+pub struct PageWanted {
+    /// The request's id.
+    pub id: Option<ClientId>,
+    /// Of which room.
+    pub room: RoomId,
+    /// `history` or `resume`.
+    pub command: RoomCommand,
+    /// When the frame came.
+    pub taken: Moment,
 }
 
 /// A page of a connection's rooms that is being gathered from their owners.

@@ -302,11 +302,14 @@ mod tests {
         let shards = [busy(0), busy(1)];
         let times = |us: &[u64]| {
             let mut times = Latency::default();
-            us.iter().for_each(|us| times.record(*us));
+            for us in us {
+                times.record(*us);
+            }
             times
         };
         let mut batch_size = Histogram::new_with_bounds(1, 10_000, 2).unwrap();
-        [1, 40].into_iter().for_each(|size| batch_size.record(size).unwrap());
+        batch_size.record(1).unwrap();
+        batch_size.record(40).unwrap();
         let store = DriverNumbers {
             commits: 2,
             commits_failed: 0,

@@ -146,7 +146,7 @@ impl Drop for StopListening {
 }
 
 /// What a connection takes up, from accept to the end of its TCP.
-struct Seat {
+pub(crate) struct Seat {
     _place: Place,
     _held: Option<Held>,
 }
@@ -203,14 +203,8 @@ async fn connection(
     // Boxed, so that the task of a connection that has become a socket is not as large as hyper.
     let upgraded = Box::pin(http::serve(stream, peer, &site, &shard)).await;
     let Some(upgraded) = upgraded else { return };
-    let queue = shard.sockets;
-    let settings = std::sync::Arc::clone(&site.settings);
-    drop((site, scratch, crowd));
-    let run = async move {
-        socket::run(upgraded, shard, settings).await;
-        drop(seat);
-    };
-    if let Ok(task) = glommio::spawn_local_into(run, queue) {
+    let life = socket::open(upgraded, &shard, std::sync::Arc::clone(&site.settings), seat);
+    if let Ok(task) = glommio::spawn_local_into(life, shard.sockets) {
         task.detach();
     }
 }

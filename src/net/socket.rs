@@ -8,11 +8,13 @@
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::listener::Seat;
 use super::stream::Io;
 use super::upgrade::Target;
 use super::{Settings, ShardContext, SharedScratch, http::Upgraded, within};
@@ -98,8 +100,13 @@ impl Socket for Conn {
 
 /// To whom the messages go.
 enum Behind {
-    Shard { port: Rc<dyn Port>, id: ConnId },
+    Shard {
+        port: Rc<dyn Port>,
+        id: ConnId,
+    },
     Echo,
+    /// The shard had no place for it.
+    Nobody,
 }
 
 /// Why the loop of a connection ended.
@@ -125,13 +132,26 @@ enum Step {
 
 type Catching = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Runs an upgraded connection to its end.
-pub(crate) async fn run(upgraded: Upgraded, shard: ShardContext, settings: std::sync::Arc<Settings>) {
+/// Everything of one connection; on the heap once, since what stands in a task is there several times over.
+struct Life {
+    conn: Rc<Conn>,
+    behind: Behind,
+    parser: Parser,
+    /// What came behind the request.
+    early: Vec<u8>,
+    settings: Arc<Settings>,
+    /// Given back when it is over.
+    _seat: Seat,
+}
+
+/// Opens an upgraded connection on its shard; the task that is answered runs it to its end.
+pub(crate) fn open(
+    upgraded: Upgraded,
+    shard: &ShardContext,
+    settings: Arc<Settings>,
+    seat: Seat,
+) -> impl Future<Output = ()> + 'static {
     let Upgraded { io, scratch, early, upgrade } = upgraded;
-    let limits = match upgrade.target {
-        Target::Chat => WebSocketLimits::CHAT,
-        Target::Echo => WebSocketLimits::ECHO,
-    };
     let conn = Rc::new(Conn {
         io: RefCell::new(Some(io)),
         scratch,
@@ -139,25 +159,27 @@ pub(crate) async fn run(upgraded: Upgraded, shard: ShardContext, settings: std::
         owed: Cell::new(false),
         task: RefCell::new(None),
     });
-    let behind = match upgrade.target {
-        Target::Echo => Behind::Echo,
+    let (limits, behind) = match upgrade.target {
+        Target::Echo => (WebSocketLimits::ECHO, Behind::Echo),
         Target::Chat => {
-            let port = shard.port;
-            match port.open(upgrade.opened, Rc::clone(&conn) as Rc<dyn Socket>) {
-                Ok(id) => Behind::Shard { port, id },
+            let behind = match shard.port.open(upgrade.opened, Rc::clone(&conn) as Rc<dyn Socket>) {
+                Ok(id) => Behind::Shard { port: Rc::clone(&shard.port), id },
                 Err(code) => {
-                    let frame = websocket::close_frame(Some(code.number()), code.reason());
-                    // Boxed here and below: the state of the end is not to weigh on every open connection.
-                    return Box::pin(end(conn, Parser::new(limits), &frame, true, settings)).await;
+                    conn.state.set(State::Closing(code));
+                    Behind::Nobody
                 }
-            }
+            };
+            (WebSocketLimits::CHAT, behind)
         }
     };
-    let mut parser = Parser::new(limits);
-    let ended = open(&conn, &behind, &mut parser, early).await;
-    conn.task.replace(None);
+    run(Box::new(Life { conn, behind, parser: Parser::new(limits), early, settings, _seat: seat }))
+}
+
+async fn run(mut life: Box<Life>) {
+    let ended = until_the_end(&mut life).await;
+    life.conn.task.replace(None);
     let gone = |why: &'static str| {
-        if let Behind::Shard { port, id } = &behind {
+        if let Behind::Shard { port, id } = &life.behind {
             port.gone(*id, why);
         }
     };
@@ -176,14 +198,17 @@ pub(crate) async fn run(upgraded: Upgraded, shard: ShardContext, settings: std::
             (Bytes::new(), false)
         }
     };
-    Box::pin(end(conn, parser, &frame, wait, settings)).await;
+    // Boxed: its state is not to weigh on every open connection.
+    Box::pin(end(life, frame, wait)).await;
 }
 
 /// Reads, hands on and writes what was kept, until something ends it.
-async fn open(conn: &Conn, behind: &Behind, parser: &mut Parser, early: Vec<u8>) -> End {
+async fn until_the_end(life: &mut Life) -> End {
+    let Life { conn, behind, parser, early, .. } = life;
     let mut catching: Option<Catching> = None;
     let mut pong: Option<Bytes> = None;
     let mut events = Vec::new();
+    let early = std::mem::take(early);
     if !early.is_empty() {
         parser.feed(&early, &mut events);
         if let Behind::Shard { port, id } = behind {
@@ -301,9 +326,10 @@ fn handle(
                     }
                 }
                 Behind::Echo => _ = conn.push(&websocket::text_frame(&text)),
+                Behind::Nobody => {}
             },
             Event::Binary(bytes) => match behind {
-                Behind::Shard { .. } => {
+                Behind::Shard { .. } | Behind::Nobody => {
                     let code = Close::Protocol;
                     ended = Some(End::Ours(code.number(), "text frames only", code.reason()));
                     break;
@@ -354,14 +380,14 @@ fn answerable(code: u16) -> u16 {
 }
 
 /// The end in all layers: our close frame after what was sent, the peer's (if it is waited for), then TLS and TCP.
-async fn end(conn: Rc<Conn>, mut parser: Parser, frame: &Bytes, wait: bool, settings: std::sync::Arc<Settings>) {
-    let pushed = !frame.is_empty() && conn.push(frame);
+async fn end(mut life: Box<Life>, frame: Bytes, wait: bool) {
+    let Life { conn, parser, settings, .. } = &mut *life;
+    let pushed = !frame.is_empty() && conn.push(&frame);
     conn.state.set(State::Broken);
     let alone = frame.is_empty() || !pushed;
     if pushed && wait {
-        within(settings.close_time, peers_close(&conn, &mut parser)).await;
+        within(settings.close_time, peers_close(conn, parser)).await;
     }
-    drop(parser);
     let (flush, linger) =
         if alone { (Duration::ZERO, Duration::ZERO) } else { (settings.close_time, settings.linger_time) };
     let Some(mut io) = conn.io.borrow_mut().take() else { return };

@@ -104,7 +104,8 @@ impl Shard {
         let write = UserWrite {
             record: Some(record),
             create: true,
-            admin_if_first: true,
+            // Who administers a server of an external issuer is not decided by who comes first.
+            admin_if_first: false,
             name: NameChange { release: None, take: Some(key) },
             ..UserWrite::new(user)
         };

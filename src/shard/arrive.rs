@@ -47,8 +47,10 @@ impl Shard {
             }
             (Phase::Live, Ok(claims)) => {
                 if connection.claimed != Some(claims.user) {
+                    // Somebody mixes up accounts: nothing more is said or heard here under either name.
                     let refusal = Refusal::because(Code::NotAuthenticated, "This token is another user's.");
                     self.error(conn, id, None, refusal.field("content"), now, effects);
+                    self.end(conn, Close::NotAuthenticated, None, now, effects);
                     return;
                 }
                 connection.expires = claims.expires_at;
@@ -164,6 +166,7 @@ impl Shard {
         rooms.sort_unstable_by_key(|entry| (std::cmp::Reverse(entry.last_at), entry.room_id));
         let more_rooms = rooms.len() > ROOMS_PER_FRAME;
         rooms.truncate(ROOMS_PER_FRAME);
+        connection.told = if more_rooms { rooms.iter().map(|entry| entry.room_id).collect() } else { Vec::new() };
         let hello = Hello {
             user: welcome.profile,
             session_id: welcome.actor.session,
@@ -185,7 +188,7 @@ impl Shard {
         super::conns::mark_dirty(connection, effects);
     }
 
-    /// A page of one's rooms, ascending by id after the cursor.
+    /// A page of the rooms that did not fit the `hello`, ascending by id after the cursor.
     pub(super) fn rooms_page(
         &mut self,
         conn: ConnId,
@@ -215,6 +218,8 @@ impl Shard {
         }
         let mut rooms: Vec<RoomId> =
             connection.rooms.iter().copied().filter(|room| after.is_none_or(|after| *room > after)).collect();
+        // Newer rooms stood in the `hello` already.
+        rooms.retain(|room| !connection.told.contains(room));
         rooms.sort_unstable();
         let more = rooms.len() > ROOMS_PER_FRAME;
         rooms.truncate(ROOMS_PER_FRAME);

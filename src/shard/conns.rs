@@ -12,7 +12,7 @@ use crate::chat::rate::Bucket;
 use crate::connection::gate::Gates;
 use crate::connection::heartbeat::{Beat, Heartbeat};
 use crate::connection::outbox::{Class, Outbox, Push};
-use crate::connection::{Connection, Phase, frame};
+use crate::connection::{Connection, Pages, Phase, frame};
 use crate::metrics::Counters;
 use crate::wire::frame::ServerFrame;
 use crate::wire::websocket;
@@ -128,6 +128,8 @@ impl Shard {
             agent: opened.agent,
             strikes: 0,
             paging: None,
+            told: Vec::new(),
+            pages: Pages::default(),
         });
         self.counters.connections_opened += 1;
         if let Some(claims) = opened.claims {
@@ -286,6 +288,9 @@ impl Shard {
         let close = if more { None } else { connection.close };
         // Who asked with 0 took nothing and does not look again by itself: news (an end above all) must be told again.
         connection.dirty = more && bytes_max > 0;
+        if !more && !connection.pages.asked && !connection.pages.waiting.is_empty() {
+            self.paged.push(conn);
+        }
         self.conns.outbox_bytes = self.conns.outbox_bytes.saturating_sub(before - left);
         if let Some(close) = close {
             Counters::count(&mut self.counters.connections_closed, close.reason());

@@ -4,7 +4,7 @@ use crate::base::limits::ROOMS_PER_REQUEST_MAX;
 use crate::base::time::Now;
 use crate::base::{ClientId, Close, Code, ConnId, Position, Refusal, RoomId, Seq};
 use crate::chat::{Actor, ReplyTo, RoomCommand, RoomReply, What};
-use crate::connection::{Phase, frame};
+use crate::connection::{PageWanted, Phase, frame};
 use crate::metrics::Counters;
 use crate::wire::frame::{ClientBody, ClientFrame, ServerFrame};
 use crate::wire::native;
@@ -101,7 +101,8 @@ impl Shard {
             ClientBody::Typing { room, active } => ask(What::Typing, room, RoomCommand::Typing { active }, self),
             ClientBody::History { room, before, after, limit } => {
                 let limit = limit.unwrap_or(100);
-                ask(What::History, room, RoomCommand::History { before, after, limit }, self);
+                let command = RoomCommand::History { before, after, limit };
+                self.page(conn, PageWanted { id, room, command, taken: now.mono }, now, effects);
             }
             ClientBody::Delete { room, seq } => {
                 ask(What::Delete, room, RoomCommand::Delete { seq, client_id: id }, self);
@@ -113,7 +114,7 @@ impl Shard {
         }
     }
 
-    fn command(
+    pub(super) fn command(
         &mut self,
         room: RoomId,
         actor: Actor,
@@ -147,8 +148,8 @@ impl Shard {
             self.send(self.setup.placement.of_user(actor.user), message, effects);
         }
         for (room, from) in rooms {
-            let to = ReplyTo::Conn { conn, id, what: What::Resume, taken: now.mono };
-            self.command(room, actor, RoomCommand::Resume { from }, to, now, effects);
+            let command = RoomCommand::Resume { from };
+            self.page(conn, PageWanted { id, room, command, taken: now.mono }, now, effects);
         }
     }
 
@@ -236,6 +237,7 @@ impl Shard {
                     }
                     return;
                 }
+                let page = matches!(what, What::History | What::Resume);
                 match result {
                     Ok(answer) => {
                         if what == What::Chat {
@@ -252,6 +254,9 @@ impl Shard {
                             self.error(conn, id, Some(room), refusal, now, effects);
                         }
                     }
+                }
+                if page {
+                    self.page_answered(conn, now, effects);
                 }
             }
         }

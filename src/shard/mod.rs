@@ -8,6 +8,7 @@
 //! | `input.rs`, `message.rs` | what can happen, what crosses cores |
 //! | `conns.rs` | connections: opening, time, bytes out, end |
 //! | `frames.rs` | a client's frame becomes a message to an owner |
+//! | `pages.rs` | large answers, one after the other |
 //! | `arrive.rs` | from "who are you" to the `hello` |
 //! | `hub.rs` | who listens here to which room; fan-out |
 //! | `rooms.rs`, `listeners.rs` | rooms of this shard's slots; who listens to them elsewhere |
@@ -26,6 +27,7 @@ pub mod input;
 mod listeners;
 pub mod message;
 mod outgoing;
+mod pages;
 mod person;
 pub mod placement;
 mod retention;
@@ -128,6 +130,8 @@ pub struct Shard {
     draining: Option<conns::Draining>,
     /// Connections that were closed since the last turn.
     ended: Vec<ConnId>,
+    /// Connections whose outbox ran empty while pages wait.
+    paged: Vec<ConnId>,
     next_tick: Moment,
     next_rest: Moment,
     ticks: u64,
@@ -165,6 +169,7 @@ impl Shard {
             sweep,
             draining: None,
             ended: Vec::new(),
+            paged: Vec::new(),
             next_tick: now.mono.plus_ms(TICK_MS),
             next_rest: now.mono.plus_ms(REST_EVERY_MS),
             ticks: 0,
@@ -196,6 +201,7 @@ impl Shard {
     /// The end of a turn: what was gathered goes to the store, what is due is told. To be called once after the turn's inputs.
     pub fn finish_turn(&mut self, now: Now, effects: &mut Effects) {
         self.forget_ended(now, effects);
+        self.more_pages(now, effects);
         self.tick(now, effects);
         self.settle(now, effects);
         self.flush_rooms(effects);
@@ -216,7 +222,7 @@ impl Shard {
             ShardMessage::Status { user, conn, status } => self.user_status(user, conn, status, now, effects),
             ShardMessage::Spent { user, n, by } => self.user_spent(user, n, by, now, effects),
             ShardMessage::Confirmed { user, device, room, seq } => {
-                self.user_confirmed(user, device, room, seq, now, effects)
+                self.user_confirmed(user, device, room, seq, now, effects);
             }
             ShardMessage::Membership(change) => self.user_membership(*change, now, effects),
             ShardMessage::ReadMoved { user, room, number, at } => {
@@ -272,7 +278,7 @@ impl Shard {
     /// When [`Input::Tick`] (followed by [`Shard::finish_turn`]) is wanted at the latest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Moment> {
-        if !self.ended.is_empty() {
+        if !self.ended.is_empty() || !self.paged.is_empty() {
             return Some(Moment(0));
         }
         let ticking = !self.conns.is_empty() || self.draining.is_some() || self.lanes.iter().any(outgoing::Lane::waits);

@@ -89,7 +89,20 @@ impl Person {
         let mut write = None;
         let known = self.sessions.iter_mut().find(|session| session.id == claims.session);
         let session = match known {
-            Some(session) if session.ended_at.is_none() => session.clone(),
+            Some(session) if session.ended_at.is_none() => {
+                // An external token does not say on which device it is used: the first frame does, perhaps after REST was.
+                if let Some(id) = device.filter(|id| claims.external.is_some() && *id != session.device) {
+                    session.device = id;
+                    let mut moved = UserWrite { sessions: vec![session.clone()], ..UserWrite::new(self.user.id) };
+                    if !self.devices.iter().any(|known| known.id == id) {
+                        let device = Device { id, user: self.user.id, created_at: now, seen_at: now };
+                        self.devices.push(device.clone());
+                        moved.devices.push(device);
+                    }
+                    write = Some(moved);
+                }
+                session.clone()
+            }
             // An external session that was ended lives again only with a token made after that.
             Some(session) if claims.external.is_some() && session.ended_at.is_some_and(|at| claims.issued_at > at) => {
                 session.ended_at = None;

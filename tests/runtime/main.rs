@@ -1,5 +1,13 @@
 //! The runtime over real executors, with a machine, sockets and a store that do what a test tells them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop where it stands"
+)]
+
 mod ends;
 mod fake;
 mod load;

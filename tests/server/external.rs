@@ -100,9 +100,11 @@ fn up_to_three_secrets_are_valid_at_a_time() {
 #[test]
 fn accounts_are_kept_elsewhere() {
     let server = Server::start();
+    let ann = server.person("ann");
     for path in ["signup", "login", "refresh", "password"] {
-        let body = json!({"username": "ann", "password": "correct horse battery", "refresh_token": "x"});
-        let answer = server.call("POST", &format!("/api/v1/auth/{path}"), Some(&body));
+        let body = json!({"username": "ann", "password": "correct horse battery", "refresh_token": "x",
+            "current_password": "correct horse battery", "new_password": "another battery"});
+        let answer = ann.post(&format!("/api/v1/auth/{path}"), &body);
         assert_eq!((answer.status, answer.json()["code"].clone()), (404, json!("auth_external")), "{path}");
     }
 }

@@ -109,14 +109,21 @@ fn a_page_is_bounded_in_bytes_too() {
 fn who_was_away_does_not_read_what_was_said_meanwhile() {
     let server = Server::start();
     let (ann, bob) = (server.person("ann"), server.person("bob"));
-    let room = ann.room("Garden", "public");
+    // In a public room everything may be read; a private one is read from where one came in to where one left.
+    let room = ann.room("Council", "private");
+    let bring_in = || {
+        let body = json!({"user_id": bob.user_id});
+        let answer = ann.post(&format!("/api/v1/chat/rooms/{room}/participants"), &body);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
     let mut anns = ann.connect();
     anns.chat(room, "before bob");
-    bob.join(room);
+    bring_in();
     anns.chat(room, "bob is here");
     bob.leave(room);
+    assert_eq!(bob.get(&format!("/api/v1/chat/rooms/{room}/messages")).status, 404);
     anns.chat(room, "bob is away");
-    bob.join(room);
+    bring_in();
     anns.chat(room, "bob is back");
     let page = bob.page(room, "after=0");
     let mut texts: Vec<String> = Vec::new();

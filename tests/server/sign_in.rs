@@ -93,10 +93,10 @@ fn a_new_password_ends_all_other_sessions_and_is_the_only_one_that_counts() {
     let (mut here, mut there) = (ann.connect(), elsewhere.connect());
 
     let wrong =
-        ann.post("/api/v1/auth/password", &json!({"old_password": "not it", "new_password": "a new password!"}));
+        ann.post("/api/v1/auth/password", &json!({"current_password": "not it", "new_password": "a new password!"}));
     assert!(matches!(wrong.status, 401 | 403), "{} {}", wrong.status, wrong.text());
     let changed =
-        ann.post("/api/v1/auth/password", &json!({"old_password": PASSWORD, "new_password": "a new password!"}));
+        ann.post("/api/v1/auth/password", &json!({"current_password": PASSWORD, "new_password": "a new password!"}));
     assert!(matches!(changed.status, 200 | 204), "{} {}", changed.status, changed.text());
 
     assert_eq!(there.closed(), 4410);

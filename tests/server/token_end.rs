@@ -42,6 +42,10 @@ fn a_token_of_somebody_else_does_not_prolong() {
     let server = Setup::default().start();
     let (ann, bob): (Person, Person) = (server.person("ann"), server.person("bob"));
     let mut socket = ann.connect();
-    socket.send(&json!({"type": "auth", "id": uuid::Uuid::now_v7(), "content": bob.token}));
-    assert_eq!(socket.closed(), 4401);
+    for token in [bob.token.as_str(), "garbage"] {
+        assert_eq!(socket.refused(json!({"type": "auth", "content": token})), "not_authenticated");
+    }
+    // The connection stays what it was.
+    let me = socket.ask(json!({"type": "rooms"}));
+    assert_eq!(me["type"], "rooms", "{me}");
 }

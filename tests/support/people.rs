@@ -107,6 +107,13 @@ impl Person {
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
 
+    /// Brings somebody in.
+    pub fn add(&self, room: Uuid, user: Uuid) {
+        let body = json!({"user_id": user});
+        let answer = self.post(&format!("/api/v1/chat/rooms/{room}/participants"), &body);
+        assert!(matches!(answer.status, 200 | 201 | 204), "{} {}", answer.status, answer.text());
+    }
+
     pub fn leave(&self, room: Uuid) {
         let answer = self.call("POST", &format!("/api/v1/chat/rooms/{room}/leave"), None);
         assert!(matches!(answer.status, 200 | 204), "{} {}", answer.status, answer.text());

@@ -1,7 +1,7 @@
 //! Free ports. They are taken below the range that the kernel gives to outgoing connections, so that no client of another test
 //! stands on one by chance.
 
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use socket2::{Domain, Socket, Type};
@@ -17,15 +17,17 @@ static NEXT: AtomicU16 = AtomicU16::new(0);
 
 /// A port nobody listens on.
 pub fn reserve() -> Reserved {
-    let start = u16::try_from(std::process::id() % 20_000).expect("below 20,000");
+    let start = u16::try_from(std::process::id().wrapping_mul(7919) % 20_000).expect("below 20,000");
     for _ in 0..20_000 {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 10_000 + (start.wrapping_mul(7).wrapping_add(step)) % 20_000;
+        let port = 10_000 + start.wrapping_add(step) % 20_000;
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-        // Without SO_REUSEPORT: fails when anybody has it.
-        if TcpListener::bind(address).is_err() {
+        // Without SO_REUSEPORT and SO_REUSEADDR: fails when anybody has it, also when it is kept as below by another process.
+        let probe = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        if probe.bind(&address.into()).is_err() {
             continue;
         }
+        drop(probe);
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.set_reuse_port(true).expect("SO_REUSEPORT");
         socket.set_reuse_address(true).expect("SO_REUSEADDR");

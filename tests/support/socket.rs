@@ -44,6 +44,13 @@ impl Socket {
         }
     }
 
+    /// Forgets all that came, so that a long test stays small.
+    pub fn forget(&mut self) {
+        self.seen.clear();
+        self.looked = 0;
+        self.client.take_raw();
+    }
+
     fn read(&mut self, what: &str, end: Instant) {
         match self.client.recv(end.saturating_duration_since(Instant::now())) {
             Got::Frame(frame) => self.seen.push(frame),

@@ -6,7 +6,6 @@
 
 mod client;
 mod http;
-mod memory;
 mod server;
 mod tls;
 mod websocket;

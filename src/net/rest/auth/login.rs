@@ -50,13 +50,14 @@ pub(super) async fn login(
     let devices = loaded.iter().flat_map(|loaded| &loaded.devices);
     let known = body.device_id.filter(|given| devices.clone().any(|device| device.id == *given));
     let keys = throttle::sign_in_keys(client.address, &name, known);
-    attempts::attempt(&state, &keys).await?;
+    attempts::attempt(&state, &client, &keys).await?;
 
     let hash = found.map(|user| user.password_hash);
     let plain = if may_be_password(&body.password) { body.password } else { String::new() };
     let right = state.gateway.blocking(move || password::verify(&plain, hash.as_deref())).await?;
+    let whose = loaded.as_ref().map(|loaded| loaded.user.id);
     let Some(loaded) = loaded.filter(|_| right) else {
-        client.audit("sign_in_failed", None);
+        client.audit("sign_in_failed", whose);
         return Err(Code::BadCredentials.into());
     };
     let user = loaded.user.id;

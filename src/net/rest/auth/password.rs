@@ -43,7 +43,7 @@ pub(super) async fn change_password(
     account::check_new_password(&body.new_password, username, "new_password")?;
     // Who found an open laptop must not guess any faster than elsewhere.
     let keys = throttle::sign_in_keys(client.address, &fold_name(username), Some(caller.actor.device));
-    attempts::attempt(&state, &keys).await?;
+    attempts::attempt(&state, &client, &keys).await?;
     let stored = load(&state, user).await?.ok_or(Code::SessionEnded)?.user.password_hash;
     let salt = random()?;
     let plain = if account::may_be_password(&body.current_password) { body.current_password } else { String::new() };

@@ -82,7 +82,9 @@ async fn living(state: &RestState, caller: &Caller) -> Result<Vec<Session>, Prob
     let UserReply::Sessions(sessions) = state.gateway.user(caller.actor.user, UserCommand::Sessions).await? else {
         return Err(Problem::unexpected("a user"));
     };
-    Ok(sessions)
+    // What has run out is over, even if nobody has looked since.
+    let now = state.gateway.now().wall;
+    Ok(sessions.into_iter().filter(|session| now < session.expires_at).collect())
 }
 
 fn shape(session: &Session, current: SessionId) -> SessionShape<'_> {

@@ -51,7 +51,7 @@ pub(super) async fn signup(
     if let Some(name) = &body.display_name {
         account::check_display_name(name)?;
     }
-    attempts::attempt(&state, &[throttle::sign_up_key(client.address)]).await?;
+    attempts::attempt(&state, &client, &[throttle::sign_up_key(client.address)]).await?;
 
     // Where signing up depends on what is there, nobody else may change that meanwhile.
     let _turn = if state.auth.signup == Signup::Open { None } else { Some(state.auth.turn.lock().await) };

@@ -1,4 +1,14 @@
-//! What an idle WebSocket costs the server in memory; the clients live in a process of their own.
+//! What an idle WebSocket costs the server in memory, alone in its process; the clients live in another one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::unwrap_in_result, clippy::panic)]
+#![allow(clippy::wildcard_enum_match_arm)]
+
+#[path = "transport/client.rs"]
+#[allow(dead_code)]
+mod client;
+#[path = "transport/server.rs"]
+#[allow(dead_code)]
+mod server;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -6,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use causerie::net::Admission;
 
 use crate::client::{answer, config, tls_with, upgrade};
-use crate::server::{Options, Server};
+use crate::server::{Options, Server, Told};
 
 /// Set for the process that plays the clients: address, certificate, how many.
 const CLIENTS: &str = "CAUSERIE_TEST_IDLE_CLIENTS";
@@ -36,7 +46,7 @@ fn clients() {
 
 fn hold(server: &Server, count: usize) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "memory::clients", "--ignored", "--nocapture"])
+        .args(["--exact", "clients", "--ignored", "--nocapture"])
         .env(CLIENTS, format!("{} {} {count}", server.address(), server.certs.cert_path().display()))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -55,12 +65,12 @@ fn resident_bytes() -> usize {
 
 #[test]
 fn an_idle_websocket_costs_little() {
-    const COUNT: usize = 400;
+    const COUNT: usize = 1000;
     let server = Server::start(Options { admission: Admission::new(5000, 5000), ..Options::default() });
     let wait = |count| {
         let mut texts = 0;
         while texts < count {
-            if let crate::server::Told::Text(..) = server.told() {
+            if let Told::Text(..) = server.told() {
                 texts += 1;
             }
         }
@@ -72,10 +82,22 @@ fn an_idle_websocket_costs_little() {
     wait(COUNT);
     let each = resident_bytes().saturating_sub(before) / COUNT;
     writeln!(std::io::stderr(), "an idle connection costs {each} bytes").unwrap();
+    let files = open_files();
     for child in [&mut first, &mut second] {
         drop(child.stdin.take());
         child.wait().unwrap();
     }
-    // The whole of an authenticated connection is to stay below 12 KiB; the other tests of this process make this one noisy.
-    assert!(each < 12 * 1024, "{each} bytes");
+    // The whole of an authenticated connection is to stay below 12 KiB; this is the transport's part of it.
+    assert!(each < 8 * 1024, "{each} bytes");
+    while server.admission.open() > 0 {
+        std::thread::yield_now();
+    }
+    // Sockets go when the ring has let go of them: soon, but not at once.
+    while open_files() + COUNT + 100 > files {
+        std::thread::yield_now();
+    }
+}
+
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
