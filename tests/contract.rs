@@ -1,5 +1,7 @@
 //! The published contract against the code: the AsyncAPI document in the repository, and the tables of `docs/protocol.md`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::unwrap_in_result, clippy::panic)]
+
 use std::path::Path;
 
 use causerie::base::{Close, Code};

@@ -28,7 +28,7 @@ impl Chat {
         self.terminal.event(&json!({ "event": "entered", "room_id": room, "name": name }));
         self.terminal.line(&format!("* You are talking in {}.", harmless(&name)));
         if !self.terminal.json() {
-            self.session.ask_history(room, None, 20);
+            self.session.ask_context(room);
         }
         for line in std::mem::take(&mut self.early) {
             self.say(room, line);

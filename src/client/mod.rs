@@ -6,6 +6,7 @@
 
 pub mod chat;
 mod commands;
+pub mod effects;
 pub mod files;
 pub mod frames;
 pub mod rest;

@@ -7,10 +7,10 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+pub use super::effects::{Effect, Saved, Shown};
 use super::frames::{Entry, Incoming, Metadata, Notice, Place};
 
 /// How long an answer may take before the connection is given up, in milliseconds.
@@ -29,71 +29,6 @@ const RESUME_ROOMS: usize = 500;
 /// The position of a room whose past was lost: the page that was asked for says where to go on.
 const NOWHERE: Place = Place { epoch: 0, seq: 0 };
 
-/// What follows from an input.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Send this text frame.
-    Send(String),
-    /// Show this to the person.
-    Show(Shown),
-    /// Positions have changed: keep them.
-    Save,
-    /// The token ends soon: get a new one and call [`Session::token`].
-    Refresh,
-    /// This connection is of no use any more: close it and connect anew, not before this many milliseconds.
-    Reconnect {
-        /// As the server said, or 0.
-        after_ms: u64,
-    },
-}
-
-/// What a person is shown.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Shown {
-    /// The server greeted; rooms and names are known.
-    Ready {
-        /// Whether this is the first connection of this process.
-        first: bool,
-        /// How many rooms one is in.
-        rooms: usize,
-    },
-    /// An event of a room (one's own sends too, when they are durable).
-    Event {
-        /// The event, as the server sent it.
-        event: Box<Incoming>,
-        /// From a page of history, not live.
-        old: bool,
-    },
-    /// A send is durable.
-    Acked {
-        /// Its id.
-        id: Uuid,
-        /// In which room.
-        room: Uuid,
-        /// Its place there.
-        seq: u64,
-        /// The server had it already.
-        duplicate: bool,
-    },
-    /// A send was refused for good.
-    Refused {
-        /// Its id.
-        id: Uuid,
-        /// The stable code.
-        code: String,
-        /// A sentence.
-        text: String,
-    },
-    /// A room was entered.
-    Entered(Uuid),
-    /// A room is not ours any more.
-    Gone(Uuid),
-    /// Who is there changed, somebody types: for those who want to show it.
-    Passing(Box<Incoming>),
-    /// A sentence about the connection or a request.
-    Note(String),
-}
-
 /// A room one is in.
 #[derive(Clone, Debug, Default)]
 pub struct Room {
@@ -101,6 +36,8 @@ pub struct Room {
     pub entry: Entry,
     /// Up to here everything was shown.
     pub position: Place,
+    /// What came before was shown by an earlier process, or was asked for.
+    pub context: bool,
     /// Events behind a hole.
     stash: BTreeMap<u64, Incoming>,
     /// A `resume` (or a page after `reload`) is under way.
@@ -123,16 +60,6 @@ struct Pending {
     sent: Option<u64>,
     /// Not before this time.
     not_before: u64,
-}
-
-/// What is kept from one process to the next.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Saved {
-    /// The device.
-    pub device_id: Option<Uuid>,
-    /// Positions in rooms.
-    #[serde(default)]
-    pub rooms: BTreeMap<Uuid, Place>,
 }
 
 /// The state of one user's client over all its connections.
@@ -351,6 +278,7 @@ impl Session {
         room.entry = entry.clone();
         if known || saved.is_some() {
             room.position = saved.unwrap_or(room.position);
+            room.context |= saved.is_some();
             return room.position != at && !room.resuming;
         }
         room.position = at;
@@ -500,6 +428,15 @@ impl Session {
                 Some(_) => self.resume(&[id]),
                 None => {}
             }
+        }
+    }
+
+    /// Asks for what was said before one came, once a room: up to what is shown anyway, so that nothing is shown twice.
+    pub fn ask_context(&mut self, id: Uuid) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        if !std::mem::replace(&mut room.context, true) && room.position.seq > 0 {
+            let before = room.position.seq + 1;
+            self.ask_history(id, Some(before), FIRST_PAGE);
         }
     }
 

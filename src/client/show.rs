@@ -102,7 +102,9 @@ impl Chat {
                     let role = event.metadata.role.as_deref().unwrap_or("member");
                     format!("{at} {place}* {name} made {} {}", harmless(&whom), harmless(role))
                 }
-                _ => format!("{at} {place}* {name} changed the room {content}"),
+                Some("settings") if content == "created" => format!("{at} {place}* {name} made this room"),
+                Some("settings") => format!("{at} {place}* {name} changed this room's {content}"),
+                _ => format!("{at} {place}* {name}: {content}"),
             },
         };
         self.terminal.line(&text);

@@ -13,7 +13,6 @@ const LONG: &[(&str, &str)] = &[
         "src/chat/room.rs",
         "the one struct whose parts must change together; what could go went to posting, membership, settings",
     ),
-    ("src/client/session.rs", "the reference client's rules, read from top to bottom by who writes another client"),
     ("src/store/record.rs", "one list of stored forms: what is published is never changed, and is seen at one place"),
 ];
 
