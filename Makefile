@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-crash check fmt clippy pure deny tidy bench clean-data
+.PHONY: help run test test-crash check fmt clippy pure deny tidy bench load fuzz judges clean-data
 
 # One choice of features and two profiles: dev for tests and checks, release for whoever runs or measures it.
 # `make run PROFILE=dev` starts sooner after a change and runs slower.
@@ -49,6 +49,18 @@ tidy: ## The house rules: layers, heads, orphans, lengths, dependencies.
 
 bench: ## Micro-benchmarks that repeat.
 	$(CARGO) bench --locked --bench '*'
+
+load: ## 2,000 WSS connections and 200 messages a second for 60 s against a server of its own; prints the figures.
+	@scripts/setup run
+	$(CARGO) build --locked --release --workspace
+	scripts/load $(ARGS)
+
+fuzz: ## A minute of fuzzing for each target.
+	scripts/fuzz $(ARGS)
+
+judges: ## Only the outside judges: Autobahn's cases, other people's clients, the contract.
+	@scripts/setup test
+	$(CARGO) test --locked --test autobahn --test peers --test contract
 
 clean-data: ## Remove ./data: messages, keys, certificate. There is no way back.
 	rm -rf data

@@ -27,8 +27,6 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("tests/runtime/turns.rs", "the pump's own tasks are let run; absence can only be waited for"),
     ("tests/transport/http.rs", "a slow client is what is tested"),
     ("tests/transport/server.rs", "the stand-in for a shard looks again and again; the harness has a watchdog"),
-    ("tests/peers/peer.mjs", "a client: it waits before it connects again, and as long as retry_after_ms says"),
-    ("tests/peers/peer.py", "a client: it waits before it connects again, and as long as retry_after_ms says"),
 ];
 
 #[test]
