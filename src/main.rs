@@ -25,6 +25,8 @@ enum Command {
     Serve(Serve),
     /// Look through a configuration and print every problem, by key.
     Check(Check),
+    /// Look whether this machine can carry the server: what is wrong, and the command that mends it.
+    Doctor(Check),
     /// Talk from the terminal.
     Chat(client::ChatArgs),
     /// Print the version.
@@ -69,6 +71,8 @@ enum Failed {
     Log(#[from] log::LogError),
     #[error(transparent)]
     App(#[from] app::AppError),
+    #[error("this machine is not ready; see FAIL above")]
+    Machine,
     #[error("cannot write to the terminal: {0}")]
     Terminal(#[from] io::Error),
 }
@@ -77,7 +81,7 @@ impl Failed {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Configuration(_) => ExitCode::from(2),
-            Self::Log(_) | Self::App(_) | Self::Terminal(_) => ExitCode::FAILURE,
+            Self::Log(_) | Self::App(_) | Self::Machine | Self::Terminal(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -88,6 +92,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve(args),
         Command::Check(args) => check(&args),
+        Command::Doctor(args) => doctor(&args),
         Command::Chat(args) => return client::run(&args),
         Command::Version => say(&format!("causerie {}", env!("CARGO_PKG_VERSION"))),
     };
@@ -120,6 +125,19 @@ fn serve(args: Serve) -> Result<(), Failed> {
 fn check(args: &Check) -> Result<(), Failed> {
     config::load(args.file.as_deref(), environment(), &Flags::default())?;
     say("the configuration is fine")
+}
+
+/// Prints what was found; what keeps the server from running makes the exit code 1.
+fn doctor(args: &Check) -> Result<(), Failed> {
+    let settings = config::load(args.file.as_deref(), environment(), &Flags::default())?;
+    let findings = app::findings(&settings);
+    for finding in &findings {
+        say(&finding.to_string())?;
+    }
+    match causerie::runtime::doctor::refusal(&findings) {
+        Some(_) => Err(Failed::Machine),
+        None => Ok(()),
+    }
 }
 
 /// The environment, as far as it is text; names of ours are, and other programs' may be anything.
