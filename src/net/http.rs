@@ -300,10 +300,19 @@ async fn answer(shared: &Rc<Shared>, request: Request<Incoming>) -> Response<Axu
     parts.extensions.insert(Peer(shared.peer));
     let body = Watched { body: Limited::new(body, settings.body_bytes), open: Arc::clone(&shared.body_open) };
     let request = Request::from_parts(parts, AxumBody::new(body));
-    match shared.site.router.clone().oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
+    // In a task of its own: a client that goes away must not stop a handler between two writes that belong together.
+    let (done, response) = futures_channel::oneshot::channel();
+    let router = shared.site.router.clone();
+    let work = async move {
+        let Ok(response) = router.oneshot(request).await;
+        // Whoever asked may be gone.
+        let _ = done.send(response);
+    };
+    match glommio::spawn_local_into(work, shared.shard.requests) {
+        Ok(task) => drop(task.detach()),
+        Err(_) => return problem(Code::Internal),
     }
+    response.await.unwrap_or_else(|_| problem(Code::Internal))
 }
 
 /// A refusal as problem+json.
