@@ -14,6 +14,7 @@ use crate::metrics::process::Process;
 use crate::net::rest::{self, Keys, Ready, RestState};
 use crate::net::{self, Admission, Bound, CertProblem, CertSource, Certs, Site, TokenAuthenticator};
 use crate::runtime::clock::Clock;
+use crate::runtime::doctor;
 use crate::runtime::drain::{DrainSettings, Signals, serve_until_signal};
 use crate::runtime::gateway::Gateway;
 use crate::runtime::launch::{LaunchError, LaunchSettings, Parts, Pinning, ShardHandle, Work, launch};
@@ -23,7 +24,7 @@ use crate::store::driver::{Driver, DriverNumbers, DriverSettings};
 use crate::store::embedded::{Embedded, EmbeddedSettings, MasterKeySource};
 use crate::store::memory::Memory;
 use crate::store::{Backend, Failure};
-use crate::{log, welcome};
+use crate::welcome;
 
 /// Why the server could not start, or ended other than it should.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +96,10 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
     // Also the process' default, for what makes a client of its own (key sets by URL). Set once; a second time changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let shards = shard_count(settings);
+    if let Some(problems) = doctor::refusal(&findings(settings)) {
+        return Err(AppError::Machine(problems));
+    }
+    doctor::raise_open_files();
     // For its owner only: keys and the names of people are in it.
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -172,11 +177,7 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
     };
 
     let launch_settings = LaunchSettings {
-        pinning: if settings.server.cores.is_empty() {
-            Pinning::Auto
-        } else {
-            Pinning::Cores(settings.server.cores.clone())
-        },
+        pinning: pinning(settings),
         stall_ms: settings.runtime.stall_ms,
         spin_us: settings.runtime.spin_us,
         pool_threads: settings.runtime.blocking_threads,
@@ -348,12 +349,23 @@ fn no_users(backend: &dyn Backend) -> Result<bool, Failure> {
     Ok(matches!(backend.read(&query)?, crate::store::Answer::Found(users) if users.is_empty()))
 }
 
+fn pinning(settings: &Settings) -> Pinning {
+    if settings.server.cores.is_empty() { Pinning::Auto } else { Pinning::Cores(settings.server.cores.clone()) }
+}
+
+/// Whether this machine can carry a server with these settings (`causerie doctor`).
+#[must_use]
+pub fn findings(settings: &Settings) -> Vec<doctor::Finding> {
+    doctor::checks(&doctor::DoctorInput {
+        shards: shard_count(settings),
+        pinning: pinning(settings),
+        connections: u64::from(settings.limits.connections),
+    })
+}
+
 fn shard_count(settings: &Settings) -> u16 {
-    let cores = if settings.server.cores.is_empty() {
-        crate::runtime::doctor::usable_cores().len()
-    } else {
-        settings.server.cores.len()
-    };
+    let cores =
+        if settings.server.cores.is_empty() { doctor::usable_cores().len() } else { settings.server.cores.len() };
     settings.server.shards.unwrap_or_else(|| u16::try_from(cores).unwrap_or(u16::MAX)).max(1)
 }
 
@@ -365,6 +377,3 @@ fn now_seed(now: crate::base::time::Now) -> u64 {
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-// The audit lines of shards go where the log says.
-const _: fn(&crate::shard::Audit) = log::audit;

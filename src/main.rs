@@ -27,6 +27,8 @@ enum Command {
     Serve(Serve),
     /// Look through a configuration, or through all the data, and print every problem.
     Check(Check),
+    /// Look whether this machine can carry the server: what is wrong, and the command that mends it.
+    Doctor(Doctor),
     /// Talk from the terminal.
     Chat(client::ChatArgs),
     /// Print the version.
@@ -65,6 +67,13 @@ struct Check {
     data: Option<String>,
 }
 
+#[derive(Debug, Args)]
+struct Doctor {
+    /// The configuration that the server is to run with.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
 /// Why a command did not end well.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
@@ -78,6 +87,8 @@ enum Failed {
     Data(#[from] Failure),
     #[error("the data has {0} problem(s), named above; restore a backup, or ask with the text above")]
     Damaged(u64),
+    #[error("this machine is not ready; see FAIL above")]
+    Machine,
     #[error("cannot write to the terminal: {0}")]
     Terminal(#[from] io::Error),
 }
@@ -86,7 +97,9 @@ impl Failed {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Configuration(_) => ExitCode::from(2),
-            Self::Log(_) | Self::App(_) | Self::Data(_) | Self::Damaged(_) | Self::Terminal(_) => ExitCode::FAILURE,
+            Self::Log(_) | Self::App(_) | Self::Machine | Self::Data(_) | Self::Damaged(_) | Self::Terminal(_) => {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -97,6 +110,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve(args),
         Command::Check(args) => check(&args),
+        Command::Doctor(args) => doctor(&args),
         Command::Chat(args) => return client::run(&args),
         Command::Version => say(&format!("causerie {}", env!("CARGO_PKG_VERSION"))),
     };
@@ -145,6 +159,19 @@ fn check(args: &Check) -> Result<(), Failed> {
     match report.problems.len() as u64 + more_problems {
         0 => say("the data is sound"),
         count => Err(Failed::Damaged(count)),
+    }
+}
+
+/// Prints what was found; what keeps the server from running makes the exit code 1.
+fn doctor(args: &Doctor) -> Result<(), Failed> {
+    let settings = config::load(args.file.as_deref(), environment(), &Flags::default())?;
+    let findings = app::findings(&settings);
+    for finding in &findings {
+        say(&finding.to_string())?;
+    }
+    match causerie::runtime::doctor::refusal(&findings) {
+        Some(_) => Err(Failed::Machine),
+        None => Ok(()),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::shard::{Ask, AskAnswer, Placement, StoreOp, StoreResult};
 use crate::store::{Answer, Backend, Failure, Outcome, Query, Write};
 
 use super::clock::Clock;
-use super::mesh::{Mailbox, Mesh, Order, Question};
+use super::mesh::{Mailbox, Mesh, NotAsked, Order, Question};
 use super::pool::Pool;
 use super::seam::StorePort;
 
@@ -90,9 +90,10 @@ impl Gateway {
     pub async fn ask(&self, to: ShardId, ask: Ask) -> Result<AskAnswer, Refusal> {
         let mailbox = self.inner.mesh.mailbox(to).ok_or_else(|| Refusal::new(Code::Internal))?;
         let (answer, answered) = oneshot::channel();
-        if mailbox.ask(Question { ask, answer }).is_err() {
-            return Err(if mailbox.is_closed() { draining() } else { busy() });
-        }
+        mailbox.ask(Question { ask, answer }).map_err(|why| match why {
+            NotAsked::Full => busy(),
+            NotAsked::Gone => draining(),
+        })?;
         answered.await.unwrap_or_else(|_| Err(draining()))
     }
 

@@ -31,9 +31,30 @@ use super::stall::Watchdog;
 
 /// Memory that each executor registers with the kernel. The default of 10 MiB does not fit into the usual 8 MiB of lockable memory.
 const IO_MEMORY: usize = 1024 * 1024;
-/// The executor looks at its sockets at least this often while tasks are ready to run. This is the latency target of live traffic;
-/// `Latency::Matters` is not used for it, since every single event then ends the turn of the whole queue.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// Tasks that are ready are interrupted after this time for a look at the sockets. Those that may run long look by themselves
+/// ([`breathe`]), for a short time here would make the fault below likely; so would `Latency::Matters`, which ends the run of all
+/// queues with every single event.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// glommio 0.9 falls asleep over tasks that are ready when its preemption timer, or a late wake-up from another thread, comes between
+/// its look at the sockets and the first task it would run (glommio/glommio, pull request 53). Only another event ends that sleep, so
+/// each executor gets one this often. Costs about 0.1 % of a core when idle.
+const HEARTBEAT: Duration = Duration::from_millis(20);
+/// A shard that has not begun in this time will not (the same fault, before its heartbeat runs).
+const BEGIN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Bounds the time that an executor sleeps over tasks that are ready.
+async fn heartbeat() {
+    loop {
+        glommio::timer::sleep(HEARTBEAT).await;
+    }
+}
+
+/// Lets all other tasks of this shard run that are ready, and the executor look at its sockets. For tasks that do much in a row: after
+/// each few hundred microseconds of work. (`yield_now` lets other tasks run, but nobody looks at the sockets.)
+pub async fn breathe() {
+    // Timers are looked at after the sockets, and not before nothing else is ready.
+    glommio::timer::sleep(Duration::from_micros(1)).await;
+}
 
 /// On which cores the shards run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -290,20 +311,25 @@ where
     let gateway = Gateway::new(GatewayParts { mesh: mesh.clone(), placement, store, backend, pool, clock });
     let mut server = Server { gateway: gateway.clone(), threads: Vec::new() };
     let (machine, start) = (Arc::new(machine), Arc::new(start));
+    let (begun, all_begun) = mpsc::channel();
     let (started, all_started) = mpsc::channel();
     for (n, cpu) in (0..shards).zip(cpus) {
         let Some(mailbox) = mesh.mailbox(ShardId(n)).cloned() else { continue };
-        let (gateway, machine, start, started) = (gateway.clone(), machine.clone(), start.clone(), started.clone());
+        let (gateway, machine, start) = (gateway.clone(), machine.clone(), start.clone());
+        let (begun, started) = (begun.clone(), started.clone());
         let settings = settings.clone();
         let run = move || {
             ON_SHARD.set(true);
             match executor(n, cpu, &settings) {
                 Ok(executor) => {
-                    executor.run(shard(ShardId(n), mailbox, gateway, &settings, &*machine, &*start, &started));
+                    executor.run(async {
+                        let _ = begun.send(Ok(()));
+                        shard(ShardId(n), mailbox, gateway, &settings, &*machine, &*start, &started).await;
+                    });
                 }
                 Err(why) => {
                     mailbox.close();
-                    let _ = started.send(Err(LaunchError::Executor { shard: n, why }));
+                    let _ = begun.send(Err(LaunchError::Executor { shard: n, why }));
                 }
             }
         };
@@ -315,11 +341,24 @@ where
             }
         }
     }
-    drop(started);
-    // Each shard says once how it went.
     let mut failed = None;
-    for result in all_started.iter().take(usize::from(shards)) {
-        if let Err(why) = result {
+    let mut running = 0;
+    for _ in 0..shards {
+        match all_begun.recv_timeout(BEGIN_WITHIN) {
+            Ok(Ok(())) => running += 1,
+            Ok(Err(why)) => {
+                failed.get_or_insert(why);
+            }
+            Err(_) => {
+                let why = "its executor was made, but does not run; start again".to_owned();
+                // Its thread does not end either: left to the end of the process.
+                return Err(LaunchError::Executor { shard: running, why });
+            }
+        }
+    }
+    for _ in 0..running {
+        // A shard that ends without a word has panicked, which ends the process.
+        if let Ok(Err(why)) = all_started.recv() {
             failed.get_or_insert(why);
         }
     }
@@ -379,6 +418,7 @@ async fn shard<M, F, S, Fut>(
     };
     let port = Rc::new(LocalPort(pump));
     let handle = ShardHandle { id, port, gateway, shell, gate, queues, mailbox };
+    handle.spawn(Work::Background, heartbeat());
     let result = start(handle).await.map_err(|why| LaunchError::Start { shard: id.0, why });
     let failed = result.is_err();
     let _ = started.send(result);

@@ -49,7 +49,8 @@ impl Doorbell {
         self.rung.swap(false, Ordering::AcqRel);
     }
 
-    /// Leaves the waker before sleeping. Look at [`Doorbell::is_rung`] after it, never before.
+    /// Leaves the waker before sleeping. Look at [`Doorbell::is_rung`] after it, never before. Who is woken without a ring (a late
+    /// wake of the ring before) must leave it again: it is used up.
     pub fn leave(&self, waker: &Waker) {
         self.waker.register(waker);
     }
@@ -144,6 +145,15 @@ pub struct Question {
     pub answer: oneshot::Sender<Result<AskAnswer, Refusal>>,
 }
 
+/// Why a question was not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAsked {
+    /// As many wait as may wait.
+    Full,
+    /// The shard is gone.
+    Gone,
+}
+
 /// An order of the process to a shard. Few, and each is obeyed.
 #[derive(Debug)]
 pub enum Order {
@@ -201,15 +211,15 @@ impl Mailbox {
         self.bell.ring();
     }
 
-    /// Asks. `Err`: there is no place for the question, or the shard is gone ([`Mailbox::is_closed`]).
+    /// Asks.
     ///
     /// # Errors
-    /// The question itself.
-    pub fn ask(&self, question: Question) -> Result<(), Question> {
+    /// [`NotAsked`]; the question is dropped.
+    pub fn ask(&self, question: Question) -> Result<(), NotAsked> {
         if self.is_closed() {
-            return Err(question);
+            return Err(NotAsked::Gone);
         }
-        self.asks.push(question)?;
+        self.asks.push(question).map_err(|_| NotAsked::Full)?;
         self.bell.ring();
         if self.is_closed() {
             // The pump ended meanwhile and may not have seen it: drop the way back, so that nobody waits for ever.
@@ -406,7 +416,7 @@ mod tests {
         let waker = Waker::from(Arc::new(Count(AtomicUsize::new(0), thread::current())));
         let mut next = [0u64; SENDERS as usize];
         start.wait();
-        let hang = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let hang = std::time::Instant::now() + std::time::Duration::from_mins(1);
         while next.iter().any(|&n| n < EACH) {
             bell.answer();
             let left = lanes.drain(4, |from, value| {
@@ -416,10 +426,13 @@ mod tests {
             if left {
                 continue;
             }
-            bell.leave(&waker);
-            while !bell.is_rung() && next.iter().any(|&n| n < EACH) {
+            loop {
+                bell.leave(&waker);
+                if bell.is_rung() || next.iter().all(|&n| n == EACH) {
+                    break;
+                }
                 assert!(std::time::Instant::now() < hang, "a wake was lost at {next:?}");
-                thread::park_timeout(std::time::Duration::from_secs(60));
+                thread::park_timeout(std::time::Duration::from_mins(1));
             }
             bell.take_back();
         }
@@ -437,6 +450,6 @@ mod tests {
         mailbox.close();
         assert!(asked.try_recv().is_err(), "canceled, not pending for ever");
         let (answer, _asked) = oneshot::channel();
-        assert!(mailbox.ask(Question { ask: Ask::Metrics, answer }).is_err());
+        assert_eq!(mailbox.ask(Question { ask: Ask::Metrics, answer }), Err(NotAsked::Gone));
     }
 }

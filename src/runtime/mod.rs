@@ -17,5 +17,5 @@ pub mod seam;
 pub mod stall;
 
 pub use gateway::Gateway;
-pub use launch::{LaunchError, LaunchSettings, Parts, Pinning, Server, ShardHandle, Work, launch};
+pub use launch::{LaunchError, LaunchSettings, Parts, Pinning, Server, ShardHandle, Work, breathe, launch};
 pub use seam::{Machine, StoreDone, StoreFull, StorePort};

@@ -64,7 +64,7 @@ mod tests {
 
     use super::*;
 
-    const HANG: Duration = Duration::from_secs(60);
+    const HANG: Duration = Duration::from_mins(1);
 
     fn pool(threads: usize, waiting: usize) -> Pool {
         Pool::start(NonZeroUsize::new(threads).unwrap(), NonZeroUsize::new(waiting).unwrap()).unwrap()

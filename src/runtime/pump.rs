@@ -21,7 +21,6 @@ use crate::base::limits::WRITE_BYTES_MAX;
 use crate::base::time::Now;
 use crate::base::{Close, ConnId, Moment, Refusal, ShardId};
 use crate::metrics::counters::ShellCounters;
-use crate::shard::input::Audit;
 use crate::shard::message::ShardMessage;
 use crate::shard::{AskAnswer, AskId, Effects, Input, Opened, StoreOp, StoreResult, StoreToken};
 use crate::store::Failure;
@@ -29,6 +28,7 @@ use crate::store::Failure;
 use super::clock::Clock;
 use super::gate::Gate;
 use super::inbox::{Flow, Inbox};
+use super::launch::breathe;
 use super::mesh::{Completion, Mailbox, Mesh, Order};
 use super::port::{Port, Sent, Socket};
 use super::seam::{Machine, StorePort};
@@ -149,9 +149,8 @@ impl<M: Machine> Pump<M> {
                 break;
             }
             if more || !self.sleep().await {
-                // Not a busy wait: work is left. The other tasks of this queue run first, and the executor looks at the
-                // sockets again when its preemption time is over.
-                glommio::executor().yield_now().await;
+                // Work is left; all others and the sockets have their turn first.
+                breathe().await;
             }
         }
         self.inbox.close();
@@ -352,7 +351,7 @@ impl<M: Machine> Pump<M> {
         }
         for line in core.effects.audit.drain(..) {
             some = true;
-            log_audit(&line);
+            crate::log::audit(&line);
         }
         for conn in core.effects.dirty.drain(..) {
             let list = self.inbox.with_slot(conn, |slot| !std::mem::replace(&mut slot.listed, true));
@@ -374,9 +373,10 @@ impl<M: Machine> Pump<M> {
         parts.mailbox.beat.busy(Kind::Writing);
         let begin = parts.clock.mono();
         let mut last = begin;
+        let mut closed = false;
         for _ in 0..core.dirty.len() {
             let Some(conn) = core.dirty.pop_front() else { break };
-            self.write_one(core, conn);
+            closed |= self.write_one(core, conn);
             let at = parts.clock.mono();
             tally.add(Kind::Writing, at.micros_since(last));
             last = at;
@@ -384,16 +384,18 @@ impl<M: Machine> Pump<M> {
                 break;
             }
         }
-        !core.dirty.is_empty()
+        // What the machine has to do about a connection that is over, it does in the next turn: now, not at its next deadline.
+        closed || !core.dirty.is_empty()
     }
 
-    fn write_one(&self, core: &mut Core<M>, conn: ConnId) {
+    /// Answers whether the connection was closed.
+    fn write_one(&self, core: &mut Core<M>, conn: ConnId) -> bool {
         let taken = self.inbox.with_slot(conn, |slot| {
             slot.listed = false;
             slot.wants = false;
             (slot.socket.clone(), slot.flow, std::mem::take(&mut slot.kept))
         });
-        let Some((socket, flow, kept)) = taken else { return };
+        let Some((socket, flow, kept)) = taken else { return false };
         let bytes = &mut core.bytes;
         bytes.clear();
         match flow {
@@ -405,12 +407,12 @@ impl<M: Machine> Pump<M> {
                 if let Some(code) = output.close {
                     self.inbox.remove(conn);
                     socket.close(code);
-                } else {
-                    self.inbox.with_slot(conn, |slot| {
-                        slot.wants = true;
-                        slot.kept.extend_from_slice(bytes);
-                    });
+                    return true;
                 }
+                self.inbox.with_slot(conn, |slot| {
+                    slot.wants = true;
+                    slot.kept.extend_from_slice(bytes);
+                });
             }
             Flow::Open => {
                 let (more, close) = if kept.is_empty() {
@@ -424,7 +426,7 @@ impl<M: Machine> Pump<M> {
                 if let Some(code) = close {
                     self.inbox.remove(conn);
                     socket.close(code);
-                    return;
+                    return true;
                 }
                 let list = self.inbox.with_slot(conn, |slot| {
                     match sent {
@@ -445,6 +447,7 @@ impl<M: Machine> Pump<M> {
                 }
             }
         }
+        false
     }
 
     fn send(&self, socket: &dyn Socket, bytes: &[u8]) -> Sent {
@@ -508,13 +511,6 @@ impl<M: Machine> Pump<M> {
         }
         self.inbox.rest();
     }
-}
-
-fn log_audit(line: &Audit) {
-    let user = line.user.map(tracing::field::display);
-    let room = line.room.map(tracing::field::display);
-    let conn = line.conn.map(tracing::field::display);
-    tracing::info!(target: "audit", what = line.what, user, room, conn, code = line.code);
 }
 
 /// The port of one shard.

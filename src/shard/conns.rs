@@ -286,7 +286,8 @@ impl Shard {
         let more = if bytes_max == 0 { !connection.outbox.is_empty() } else { connection.outbox.take(bytes_max, into) };
         let left = connection.outbox.bytes();
         let close = if more { None } else { connection.close };
-        connection.dirty = more;
+        // Who asked with 0 took nothing and does not look again by itself: news (an end above all) must be told again.
+        connection.dirty = more && bytes_max > 0;
         if !more && !connection.pages.asked && !connection.pages.waiting.is_empty() {
             self.paged.push(conn);
         }

@@ -40,6 +40,7 @@ fn child() {
                 }
                 "stubborn" => {
                     handle.port.text(conn, "busy on".to_owned());
+                    let held = handle.hold();
                     handle.spawn(Work::Live, async move {
                         inner.gate.closed().await;
                         println!("\ngate closed");
@@ -47,6 +48,7 @@ fn child() {
                             sleep(Duration::from_millis(5)).await;
                         }
                         println!("\nclosed {:?}", socket.closed.get());
+                        drop(held);
                     });
                 }
                 other => panic!("{other}"),

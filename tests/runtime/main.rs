@@ -23,7 +23,7 @@ use causerie::shard::Placement;
 use fake::{Fake, FakeStore, NoBackend};
 
 /// Ends a hang; no test waits for it.
-pub const HANG: Duration = Duration::from_secs(60);
+pub const HANG: Duration = Duration::from_mins(1);
 
 /// Nothing pinned: many servers run in this process at a time.
 pub fn settings() -> LaunchSettings {
