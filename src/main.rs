@@ -69,7 +69,7 @@ struct Check {
 
 #[derive(Debug, Args)]
 struct Doctor {
-    /// The configuration that the server is to run with.
+    /// The configuration that the server would run with.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -83,12 +83,12 @@ enum Failed {
     Log(#[from] log::LogError),
     #[error(transparent)]
     App(#[from] app::AppError),
+    #[error("this machine is not ready; see FAIL above")]
+    Machine,
     #[error("the data could not be looked at: {0}")]
     Data(#[from] Failure),
     #[error("the data has {0} problem(s), named above; restore a backup, or ask with the text above")]
     Damaged(u64),
-    #[error("this machine is not ready; see FAIL above")]
-    Machine,
     #[error("cannot write to the terminal: {0}")]
     Terminal(#[from] io::Error),
 }

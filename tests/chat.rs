@@ -1,5 +1,5 @@
 //! `causerie chat`, the reference client, as a program uses it (`--json`): two of them talk, the server is killed and comes back, one client
-//! is killed and comes back, and each has shown every message once, in order.
+//! is killed and comes back, and each has shown every message, in order, once in each of its lives.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::unwrap_in_result, clippy::panic, clippy::print_stderr)]
 #![allow(clippy::wildcard_enum_match_arm, clippy::needless_pass_by_value, clippy::needless_for_each)]
@@ -152,7 +152,11 @@ fn two_people_talk_through_crashes_of_everything() {
     bob.event("delete");
 
     let anns = ann.finish();
-    bobs.append(&mut bob.finish());
+    let mut again = bob.finish();
+    // Killed between showing and keeping its place, a client shows that message again rather than not at all.
+    let from = again.first().expect("something").0;
+    bobs.retain(|(seq, _)| *seq < from);
+    bobs.append(&mut again);
     let texts: Vec<_> = anns.iter().map(|(_, text)| text.as_str()).collect();
     let expected: Vec<String> = (0..10).map(|n| format!("line {n}")).collect();
     assert_eq!(texts[2..12], expected, "in the order written, each once");

@@ -150,7 +150,7 @@ impl Talker {
         };
         let hello = json!({"type": "auth", "content": self.person.token, "metadata": {"hold": true}});
         let mut waiting = self.stands.len();
-        if client.send(&hello).is_err() || self.resume(&mut client, None).is_err() {
+        if client.send(&hello).is_err() {
             return;
         }
         let mut in_flight = 0;
@@ -169,6 +169,7 @@ impl Talker {
             client.take_raw();
             self.heard(&frame);
             match frame["type"].as_str() {
+                Some("hello") if self.resume(&mut client, None).is_err() => return,
                 Some("resumed") if frame["metadata"]["more"] != true => waiting -= 1,
                 Some("resumed") if self.resume(&mut client, Some(&frame["room_id"])).is_err() => return,
                 Some("ack") => {

@@ -1,7 +1,9 @@
 //! One suite over all backends: every promise of the store port, tried on the reference in memory and on the embedded store; and
 //! what only the embedded store promises (crashes, damage, sealing, a full disk).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+// In tests an answer of the wrong kind is a panic like any other, also in the short ways of the kit.
+#![allow(clippy::wildcard_enum_match_arm, clippy::unwrap_in_result)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![allow(missing_docs)]
 
 #[path = "store/damage.rs"]
@@ -10,6 +12,8 @@ mod damage;
 mod embedded;
 #[path = "store/kit.rs"]
 mod kit;
+#[path = "store/model.rs"]
+mod model;
 #[path = "store/reads.rs"]
 mod reads;
 #[path = "store/rooms.rs"]

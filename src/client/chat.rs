@@ -395,6 +395,7 @@ impl Chat {
                 }
             }
         }
+        // After it was shown: who is killed between the two sees it again rather than not at all.
         if save {
             let bytes = serde_json::to_vec(&self.session.saved()).unwrap_or_default();
             if let Err(error) = files::write(&self.state_file, &bytes) {

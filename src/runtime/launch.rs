@@ -37,15 +37,17 @@ const IO_MEMORY: usize = 1024 * 1024;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// glommio 0.9 falls asleep over tasks that are ready when its preemption timer, or a late wake-up from another thread, comes between
 /// its look at the sockets and the first task it would run (glommio/glommio, pull request 53). Only another event ends that sleep, so
-/// each executor gets one this often. Costs about 0.1 % of a core when idle.
-const HEARTBEAT: Duration = Duration::from_millis(20);
+/// each executor gets one this often. Costs about 0.1 % of a core when idle. Several, since the one that ends a sleep may be lost to the same
+/// fault, and then the next one is there.
+const HEARTBEATS: [Duration; 4] =
+    [Duration::from_millis(20), Duration::from_millis(70), Duration::from_millis(230), Duration::from_secs(1)];
 /// A shard that has not begun in this time will not (the same fault, before its heartbeat runs).
 const BEGIN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Bounds the time that an executor sleeps over tasks that are ready.
-async fn heartbeat() {
+async fn heartbeat(every: Duration) {
     loop {
-        glommio::timer::sleep(HEARTBEAT).await;
+        glommio::timer::sleep(every).await;
     }
 }
 
@@ -418,7 +420,9 @@ async fn shard<M, F, S, Fut>(
     };
     let port = Rc::new(LocalPort(pump));
     let handle = ShardHandle { id, port, gateway, shell, gate, queues, mailbox };
-    handle.spawn(Work::Background, heartbeat());
+    for every in HEARTBEATS {
+        handle.spawn(Work::Background, heartbeat(every));
+    }
     let result = start(handle).await.map_err(|why| LaunchError::Start { shard: id.0, why });
     let failed = result.is_err();
     let _ = started.send(result);

@@ -47,10 +47,8 @@ impl Shard {
             }
             (Phase::Live, Ok(claims)) => {
                 if connection.claimed != Some(claims.user) {
-                    // Somebody mixes up accounts: nothing more is said or heard here under either name.
                     let refusal = Refusal::because(Code::NotAuthenticated, "This token is another user's.");
                     self.error(conn, id, None, refusal.field("content"), now, effects);
-                    self.end(conn, Close::NotAuthenticated, None, now, effects);
                     return;
                 }
                 connection.expires = claims.expires_at;

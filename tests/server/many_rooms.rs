@@ -30,8 +30,7 @@ fn all_rooms_are_told_and_subscribed() {
     };
     let hello = bobs.hello["metadata"].clone();
     assert_eq!((&hello["more_rooms"], hello["rooms"].as_array().expect("rooms").len()), (&json!(true), 100));
-    // The pages go through all rooms by id; those of `hello`, the newest, stand in them once more.
-    let mut cursor = hello["cursor"].clone();
+    let mut cursor = take(&hello);
     while !cursor.is_null() {
         let page = bobs.ask(json!({"type": "rooms", "metadata": {"cursor": cursor}}));
         assert_eq!(page["type"], "rooms", "{page}");

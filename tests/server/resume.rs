@@ -191,7 +191,11 @@ fn the_user_stream_is_resumed_like_a_room() {
     let (ann, bob) = (server.person("ann"), server.person("bob"));
     let stream = bob.connect().hello["metadata"]["stream"].clone();
     let room = ann.room_with(&json!({"name": "Two of us", "type": "private", "members": [bob.user_id]}));
-    let mut bobs = bob.connect();
+    // The entry is written after the room: once `hello` counts it, it is there to be resumed.
+    let mut bobs = crate::support::eventually("the entry", || {
+        let socket = bob.connect();
+        (socket.hello["metadata"]["stream"]["seq"] == 1).then_some(socket)
+    });
     bobs.send(&json!({"type": "resume", "metadata": {"rooms": [], "stream": stream}}));
     let added = bobs.expect("the entry", |f| f["type"] == "stream");
     assert_eq!((&added["room_id"], &added["metadata"]["event"]), (&json!(room), &json!("added")));

@@ -50,7 +50,8 @@ fn a_reader_that_stops_is_told_to_resume_and_others_do_not_wait() {
             }
             Got::Frame(_) => {}
             Got::Closed(code, _) => {
-                assert_eq!(code, 4503);
+                // Too slow, or silent: who does not read does not answer pings either. Both say: come back and resume.
+                assert!(matches!(code, 4503 | 4504), "{code}");
                 slow = eve.connect_by_frame(&json!({"hold": true}));
                 break got.last().copied().unwrap_or(stand);
             }

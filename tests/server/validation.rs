@@ -73,7 +73,7 @@ fn errors_have_code_sentence_and_advice_and_the_connection_stays() {
     let frames: [(Value, &str); 6] = [
         (json!({"type": "no-such-type"}), "unknown_type"),
         (json!({"type": "chat", "room_id": "no uuid", "content": "x"}), "bad_frame"),
-        (json!({"type": "chat", "room_id": room, "content": 5}), "bad_content"),
+        (json!({"type": "typing", "room_id": 5}), "bad_frame"),
         (json!({"type": "chat", "room_id": Uuid::now_v7(), "content": "x"}), "room_not_found"),
         (json!({"type": "history", "room_id": room, "metadata": {"limit": "many"}}), "bad_frame"),
         (json!({"type": "delete", "room_id": room, "seq": 4_000_000}), "message_not_found"),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use causerie::base::{RoomType, Seq};
+use causerie::base::{RoomType, Seq, WallTime};
 use causerie::store::embedded::{self, Embedded, EmbeddedSettings, MasterKeySource};
 use causerie::store::{Backend, Failure, Query, RoomWrite, Span, Write};
 use redb::{ReadableTable as _, TableDefinition};
@@ -98,7 +98,7 @@ fn a_lost_head_is_noticed_though_the_log_has_no_hole() {
     assert!(problems(dir.path()).iter().any(|text| text.contains("its log goes from 1 to 20")));
     let store = open(&dir).unwrap();
     assert!(damaged_text(store.read(&page(Span::Newest))).contains("seq 20"));
-    let rooms = Query::Rooms { rooms: vec![room_id(1)], answered_since: Default::default(), answered_max: 9 };
+    let rooms = Query::Rooms { rooms: vec![room_id(1)], answered_since: WallTime(0), answered_max: 9 };
     assert!(damaged_text(store.read(&rooms)).contains("seq 20"));
 }
 
@@ -112,8 +112,11 @@ fn a_write_to_what_is_damaged_fails_alone() {
         states.insert(room_id(1).bytes(), value.as_slice()).unwrap();
     });
     let store = open(&dir).unwrap();
-    let batch =
-        vec![any(messages(room_id(2), 1, 2)), any(messages(room_id(1), 21, 22)), any(messages(room_id(2), 3, 4))];
+    let batch = vec![
+        write_of(messages(room_id(2), 1, 2)),
+        write_of(messages(room_id(1), 21, 22)),
+        write_of(messages(room_id(2), 3, 4)),
+    ];
     let results = store.write_each(batch).unwrap();
     assert_eq!((&results[0], &results[2]), (&Ok(DONE), &Ok(DONE)));
     let Err(Failure::Damaged(text)) = &results[1] else { panic!("{results:?}") };
@@ -193,7 +196,7 @@ fn one_flipped_byte_anywhere_is_found_or_harms_nothing() {
         assert!(sound || report.is_ok_and(|report| !report.problems.is_empty()), "byte {at}");
         match Embedded::open(copy.path(), &MasterKeySource::DataDir, settings()) {
             Ok(store) => {
-                assert_eq!(look(&store), Ok(before.clone()), "byte {at} passed the check and changed something")
+                assert_eq!(look(&store), Ok(before.clone()), "byte {at} passed the check and changed something");
             }
             Err(Failure::Damaged(_)) => {
                 assert!(!sound, "byte {at}: the check when opening finds more than the whole check");

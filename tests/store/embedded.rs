@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use causerie::base::{RoomType, Seq};
+use causerie::base::{RoomType, Seq, WallTime};
 use causerie::store::driver::{Driver, DriverSettings};
 use causerie::store::embedded::{self, Embedded, MasterKeySource};
 use causerie::store::{Backend, Failure, Query, RoomWrite, Span, UserWrite, Write};
@@ -27,8 +27,9 @@ pub fn fill(store: &dyn Backend) {
     };
     assert_eq!(store.one(user), DONE);
     for (n, kind) in [(1, RoomType::Private), (2, RoomType::Public)] {
+        let (key, n) = (name(10 + n), u128::from(n));
         let members = vec![member(room_id(n), ann, 1, None)];
-        let write = RoomWrite { members, name: take(name(10 + n as u8)), ..create_room(room_id(n), kind) };
+        let write = RoomWrite { members, name: take(key), ..create_room(room_id(n), kind) };
         assert_eq!(store.one(write), DONE);
     }
     assert_eq!(store.one(messages(id, 1, 20)), DONE);
@@ -38,7 +39,7 @@ pub fn fill(store: &dyn Backend) {
 /// All that `fill` wrote, as text, to be compared.
 pub fn look(store: &dyn Backend) -> Result<String, Failure> {
     let queries = [
-        Query::Rooms { rooms: vec![room_id(1), room_id(2)], answered_since: Default::default(), answered_max: 99 },
+        Query::Rooms { rooms: vec![room_id(1), room_id(2)], answered_since: WallTime(0), answered_max: 99 },
         Query::Events { room: room_id(1), span: Span::Newest, limit: 99, bytes_max: usize::MAX },
         Query::Events { room: room_id(2), span: Span::Newest, limit: 2000, bytes_max: usize::MAX },
         Query::Answered { room: room_id(1), user: user_id(1), client_id: client_id(3) },
@@ -288,7 +289,7 @@ fn many_writers_and_readers_through_the_driver_agree_at_the_end() {
                 let (to, answers) = std::sync::mpsc::channel();
                 for seq in 1..=300 {
                     let to = to.clone();
-                    let write = any(messages(room_id(n), seq, seq));
+                    let write = write_of(messages(room_id(n), seq, seq));
                     let op = causerie::shard::StoreOp::Write(write);
                     driver.submit(op, Box::new(move |result| to.send((seq, result)).unwrap())).unwrap();
                     if seq % 10 == 0 {
@@ -373,7 +374,7 @@ fn a_full_disk_refuses_writes_goes_on_reading_and_recovers_by_itself() {
         };
         // What fits into holes of the file still goes through.
         let refused = loop {
-            match store.write_each(vec![any(write(head + 1))]) {
+            match store.write_each(vec![write_of(write(head + 1))]) {
                 Ok(results) => {
                     assert_eq!(results, [Ok(DONE)]);
                     head += 21;
@@ -383,7 +384,7 @@ fn a_full_disk_refuses_writes_goes_on_reading_and_recovers_by_itself() {
         };
         assert!(matches!(refused, Failure::Unavailable(_)) && refused.ambiguous(), "{refused}");
         for _ in 0..3 {
-            assert!(matches!(store.write_each(vec![any(write(head + 1))]), Err(Failure::Unavailable(_))));
+            assert!(matches!(store.write_each(vec![write_of(write(head + 1))]), Err(Failure::Unavailable(_))));
             // Reads go on.
             assert_eq!(store.room(room_id(1)).unwrap().members.len(), 1);
             assert_eq!(store.seqs(room_id(1), Span::Newest, 100_000), (1..=head).collect::<Vec<_>>());
@@ -392,7 +393,7 @@ fn a_full_disk_refuses_writes_goes_on_reading_and_recovers_by_itself() {
         // By itself, within a time that only a broken store exceeds.
         let began = std::time::Instant::now();
         loop {
-            match store.write_each(vec![any(messages(room_id(1), head + 1, head + 1))]) {
+            match store.write_each(vec![write_of(messages(room_id(1), head + 1, head + 1))]) {
                 Ok(results) => break assert_eq!(results, [Ok(DONE)], "round {round}"),
                 Err(failure) => assert!(began.elapsed().as_secs() < 60, "{failure}"),
             }

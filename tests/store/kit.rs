@@ -204,7 +204,7 @@ impl From<UserWrite> for AnyWrite {
     }
 }
 
-pub fn any(write: impl Into<AnyWrite>) -> Write {
+pub fn write_of(write: impl Into<AnyWrite>) -> Write {
     write.into().0
 }
 

@@ -88,14 +88,14 @@ fn writes_of_a_batch_take_effect_in_order_and_do_not_touch_each_other() {
         let mut gap = messages(id, 3, 5);
         gap.events.remove(1);
         let batch = vec![
-            any(create_room(id, RoomType::Public)),
-            any(messages(id, 1, 2)),
-            any(create_room(id, RoomType::Private)),
-            any(messages(id, 2, 3)),
-            any(gap),
-            any(messages(room_id(7), 1, 1)),
-            any(messages(id, 3, 4)),
-            any(RoomWrite { answered: messages(id, 5, 5).answered, ..messages(id, 6, 6) }),
+            write_of(create_room(id, RoomType::Public)),
+            write_of(messages(id, 1, 2)),
+            write_of(create_room(id, RoomType::Private)),
+            write_of(messages(id, 2, 3)),
+            write_of(gap),
+            write_of(messages(room_id(7), 1, 1)),
+            write_of(messages(id, 3, 4)),
+            write_of(RoomWrite { answered: messages(id, 5, 5).answered, ..messages(id, 6, 6) }),
         ];
         let results = store.write_each(batch).unwrap();
         assert_eq!(results[..4], [Ok(DONE), Ok(DONE), Ok(Outcome::Exists), Ok(Outcome::Conflict)]);
@@ -152,9 +152,9 @@ fn names_are_unique_and_follow_their_holders() {
         // Exchanged, the old one is free, also within one batch.
         let exchange = NameChange { release: Some(name(1)), take: Some(name(2)) };
         let batch = vec![
-            any(RoomWrite { name: exchange, ..RoomWrite::new(a) }),
-            any(RoomWrite { name: take(name(2)), ..RoomWrite::new(b) }),
-            any(RoomWrite { name: take(name(1)), ..RoomWrite::new(b) }),
+            write_of(RoomWrite { name: exchange, ..RoomWrite::new(a) }),
+            write_of(RoomWrite { name: take(name(2)), ..RoomWrite::new(b) }),
+            write_of(RoomWrite { name: take(name(1)), ..RoomWrite::new(b) }),
         ];
         assert_eq!(store.write(batch).unwrap(), [DONE, Outcome::NameTaken, DONE], "{}", bench.name);
     }

@@ -105,7 +105,7 @@ fn a_user_write_that_is_refused_changes_nothing() {
 fn only_the_first_user_becomes_admin_also_within_one_batch() {
     for bench in benches() {
         let store = &*bench.store;
-        let first = |n| any(UserWrite { admin_if_first: true, ..create_user(user_id(n)) });
+        let first = |n| write_of(UserWrite { admin_if_first: true, ..create_user(user_id(n)) });
         let outcomes = store.write(vec![first(5), first(1)]).unwrap();
         assert_eq!(outcomes, [Outcome::Done { first_user: true }, DONE], "{}", bench.name);
         assert!(store.user(user_id(5)).unwrap().user.admin);
@@ -146,7 +146,7 @@ fn a_refresh_token_is_exchanged_once_and_its_reuse_ends_the_session() {
         assert_eq!(store.one(create_user(ann)), DONE);
         assert_eq!(store.one(rotate(1, 1, 2, 50)), Outcome::NotFound);
         let began = session(ann, 1, 10);
-        assert_eq!(store.one(UserWrite { sessions: vec![began.clone()], ..UserWrite::new(ann) }), DONE);
+        assert_eq!(store.one(UserWrite { sessions: vec![session(ann, 1, 10)], ..UserWrite::new(ann) }), DONE);
         // Guesses, zeroes among them, change nothing.
         for guess in [9, 0] {
             assert_eq!(store.one(rotate(1, guess, 2, 50)), Outcome::NotFound);
@@ -159,7 +159,7 @@ fn a_refresh_token_is_exchanged_once_and_its_reuse_ends_the_session() {
             ..began
         };
         assert_eq!(store.one(rotate(1, 1, 2, 50)), Outcome::Rotated(Box::new(now.clone())), "{}", bench.name);
-        assert_eq!(store.user(ann).unwrap().sessions, [now.clone()]);
+        assert_eq!(store.user(ann).unwrap().sessions, [now]);
         // Of two at once, the second is a reuse.
         let outcomes = store.write(vec![rotate(1, 2, 3, 60), rotate(1, 2, 4, 60)]).unwrap();
         let Outcome::Rotated(third) = &outcomes[0] else { panic!("{outcomes:?}") };

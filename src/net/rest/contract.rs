@@ -5,7 +5,7 @@ use utoipa::openapi::OpenApi;
 use utoipa::{PartialSchema as _, ToSchema};
 use uuid::Uuid;
 
-use crate::base::Code;
+use crate::base::{Code, Seq};
 use crate::wire::native::json::to_string;
 
 use super::problem::ProblemBody;
@@ -128,6 +128,7 @@ pub fn document(api: OpenApi) -> Result<Value, serde_json::Error> {
         json!({ "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" } });
     // The sender's own keys stand beside the server's.
     doc["components"]["schemas"]["MessageMetadata"]["additionalProperties"] = json!(true);
+    refine(&mut doc["components"]["schemas"]);
     let mut problem = serde_json::to_value(ProblemBody::schema())?;
     problem["properties"]["code"]["enum"] = Code::ALL.iter().map(|code| code.name()).collect();
     doc["components"]["schemas"]["Problem"] = problem;
@@ -136,6 +137,36 @@ pub fn document(api: OpenApi) -> Result<Value, serde_json::Error> {
         complete(operation);
     }
     Ok(doc)
+}
+
+/// A UUIDv7 in its usual form.
+const UUID_V7: &str = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$";
+/// One line that is not only white space, without control characters.
+const LINE: &str = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$";
+/// The same over several lines: newlines and tabs are allowed.
+const TEXT: &str = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0b-\x1f\x7f-\x9f]*$";
+
+/// What the checks of texts hold and derived schemas cannot say.
+fn refine(schemas: &mut Value) {
+    for (schema, field, pattern) in [
+        ("NewRoom", "name", LINE),
+        ("ChangeRoom", "name", LINE),
+        ("ChangeMe", "display_name", LINE),
+        ("NewMessage", "content", TEXT),
+    ] {
+        let field = &mut schemas[schema]["properties"][field];
+        field["pattern"] = json!(pattern);
+        field["minLength"] = json!(1);
+    }
+    for schema in ["SignupBody", "LoginBody"] {
+        schemas[schema]["properties"]["device_id"]["format"] = json!("uuid");
+    }
+    schemas["NewRoom"]["if"] = json!({ "properties": { "type": { "const": "direct" } } });
+    schemas["NewRoom"]["then"] = json!({
+        "required": ["members"],
+        "properties": { "members": { "type": "array", "minItems": 1, "maxItems": 1 }, "name": { "maxLength": 0 } },
+    });
+    schemas["NewRoom"]["else"] = json!({ "required": ["name"], "properties": { "name": { "type": "string" } } });
 }
 
 /// Adds to one operation what follows from its form and what it may refuse.
@@ -152,6 +183,18 @@ fn complete(operation: &mut Value) {
         codes.extend([Code::BadJson, Code::BadRequest, Code::TooLarge, Code::UnsupportedMediaType, Code::Timeout]);
     } else if operation.get("parameters").is_some() {
         codes.push(Code::BadRequest);
+    }
+    for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        match parameter["name"].as_str() {
+            Some("Idempotency-Key") => {
+                parameter["schema"] = json!({ "type": "string", "format": "uuid", "pattern": UUID_V7 });
+            }
+            Some("message_id") => {
+                let seq = json!({ "type": "integer", "minimum": 1, "maximum": Seq::MAX.0 });
+                parameter["schema"] = json!({ "anyOf": [{ "type": "string", "format": "uuid" }, seq] });
+            }
+            _ => {}
+        }
     }
     codes.sort_by_key(|code| (code.status(), code.name()));
     codes.dedup();

@@ -105,7 +105,7 @@ async fn send(
     state.gateway.user(user, UserCommand::Spend).await?;
     let command = RoomCommand::Post { client_id, content: content.clone(), metadata: metadata.clone() };
     let RoomReply::Posted { epoch, seq, number, at, duplicate } =
-        state.gateway.room(room, caller.actor, command).await?
+        state.gateway.room(room, caller.actor, command).await.map_err(keyed)?
     else {
         return Err(Problem::unexpected("a room"));
     };
@@ -124,6 +124,11 @@ async fn send(
     });
     let status = if duplicate { StatusCode::OK } else { StatusCode::CREATED };
     Ok(Reply::new(status, &EventJson { event: &event, id: Some(client_id) }))
+}
+
+/// What a room calls the id of a request is a header here.
+fn keyed(problem: Problem) -> Problem {
+    if matches!(problem.code(), Code::BadId | Code::IdReused) { problem.field("Idempotency-Key") } else { problem }
 }
 
 /// Takes a message back. One's own, or anybody's for owners and moderators. Its text is gone for good.
@@ -152,6 +157,6 @@ async fn delete(
         rooms::entry(&state, room, caller.actor).await?;
         return Err(Code::MessageNotFound.into());
     };
-    state.gateway.room(room, caller.actor, RoomCommand::Delete { seq, client_id }).await?;
+    state.gateway.room(room, caller.actor, RoomCommand::Delete { seq, client_id }).await.map_err(keyed)?;
     Ok(Reply::empty())
 }

@@ -123,7 +123,10 @@ impl Embedded {
     fn commit(&self, dice: &mut Dice, batch: Vec<Write>) -> Result<Vec<Result<Outcome, Failure>>, Trouble> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let database = database.as_ref().ok_or_else(|| Trouble::Disk("the database is not open".to_owned()))?;
-        let transaction = database.begin_write()?;
+        let mut transaction = database.begin_write()?;
+        // What redb does unless told otherwise; said here because every ack hangs on it.
+        let durable = transaction.set_durability(redb::Durability::Immediate);
+        durable.map_err(|e| Trouble::Disk(e.to_string()))?;
         let mut results = Vec::with_capacity(batch.len());
         let fresh = {
             let tables = Writing::open(&transaction)?;

@@ -138,3 +138,10 @@ fn our_own_faults_say_nothing_of_what_is_inside() {
     let full = super::super::Problem::from(crate::store::Failure::Unavailable("no space".to_owned()));
     assert_eq!(full.code(), Code::StorageUnavailable);
 }
+
+#[test]
+fn what_a_room_calls_the_id_is_a_header_here() {
+    let world = World::new(|_, _, _| Err(Refusal::new(Code::IdReused).field("id")));
+    let answer = world.post(&format!("/api/v1/chat/rooms/{}/messages", room(9)), json!({"content": "hi"}));
+    assert_eq!(answer.is(Code::IdReused)["field"], "Idempotency-Key");
+}
