@@ -23,7 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["base"]),
     ("log", &["config", "shard"]),
     ("welcome", &[]),
-    ("runtime", &["base", "auth", "shard", "store", "store/backends", "metrics"]),
+    ("runtime", &["base", "auth", "shard", "store", "store/backends", "metrics", "log"]),
     ("net", &["base", "chat", "wire", "auth", "keys", "shard", "store", "metrics", "metrics/expose", "runtime"]),
     ("client", &["base", "wire", "net"]),
 ];
