@@ -2,8 +2,8 @@
 //! no ack comes at all. SIGKILL cannot show this, since the page cache survives it.
 //!
 //! strace attaches to the running server and tampers with `fdatasync` and `fsync`. That both tests fail without the sync was seen
-//! by hand: `Durability::None` instead of `Immediate` in the store's writer lets the acks of the first test come after a
-//! millisecond and those of the second come at all.
+//! by hand: `Durability::None` instead of `Immediate` in `src/store/embedded/mod.rs` lets the acks of the first test come after three
+//! milliseconds and those of the second come at all.
 
 // A test may fail loudly, and prints what it measured.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::unwrap_in_result, clippy::panic, clippy::print_stderr)]

@@ -42,7 +42,9 @@ fn a_token_of_somebody_else_does_not_prolong() {
     let server = Setup::default().start();
     let (ann, bob): (Person, Person) = (server.person("ann"), server.person("bob"));
     let mut socket = ann.connect();
-    let other = uuid::Uuid::now_v7();
-    socket.send(&json!({"type": "auth", "id": other, "content": bob.token}));
-    assert_eq!(socket.closed(), 4401);
+    for token in [bob.token.as_str(), "garbage"] {
+        assert_eq!(socket.refused(json!({"type": "auth", "content": token})), "not_authenticated");
+    }
+    // The connection stays what it was, Ann's, until her own token ends.
+    socket.fence();
 }
