@@ -131,3 +131,116 @@ fn report(result: &StoreResult) {
         tracing::warn!(%failure, "old messages could not be removed; tried again later");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::auth::token::{Signer, Verifier};
+    use crate::base::limits::Limits;
+    use crate::base::room::Head;
+    use crate::base::{Epoch, Event, EventKind, EventStatus, Number, RoomType, ShardId, UserId};
+    use crate::shard::{Input, NameKeys, Placement, Setup, StoreOp, StoreResult};
+    use crate::store::memory::Memory;
+    use crate::store::{Backend, NameKind, RoomWrite};
+
+    const NOW: u64 = 200 * DAY_MS;
+
+    fn event(room: RoomId, seq: u64, at: u64) -> Event {
+        Event {
+            room,
+            epoch: Epoch(1),
+            seq: Seq(seq),
+            number: Number(seq),
+            user: UserId(Uuid::from_u128(9)),
+            at: WallTime(at),
+            kind: EventKind::Message,
+            content: format!("message {seq}"),
+            metadata: String::new(),
+            client_id: None,
+            status: EventStatus::Live,
+        }
+    }
+
+    /// A room with 1,300 messages: 1,200 of 100 days ago, 100 of today.
+    fn room(store: &Memory, n: u128, days: Option<u32>) -> RoomId {
+        let id = RoomId(Uuid::from_u128(n));
+        let record = Room {
+            id,
+            kind: RoomType::Public,
+            name: format!("room {n}"),
+            description: String::new(),
+            metadata: String::new(),
+            created_by: UserId(Uuid::from_u128(9)),
+            created_at: WallTime(1),
+            epoch: Epoch(1),
+            first_seq: Seq(1),
+            trimmed: Head::default(),
+            retention_days: days,
+            removed: false,
+        };
+        let at = |seq| if seq <= 1200 { NOW - 100 * DAY_MS + seq } else { NOW - DAY_MS / 2 + seq };
+        let write = RoomWrite {
+            create: true,
+            record: Some(record),
+            events: (1..=1300).map(|seq| event(id, seq, at(seq))).collect(),
+            ..RoomWrite::new(id)
+        };
+        store.write(vec![Write::Room(Box::new(write))]).unwrap();
+        id
+    }
+
+    fn first_kept(store: &Memory, room: RoomId) -> u64 {
+        let query = Query::Events { room, span: crate::store::Span::After(Seq(0)), limit: 1, bytes_max: 1 };
+        let Answer::Events(events) = store.read(&query).unwrap() else { panic!("not events") };
+        events[0].seq.0
+    }
+
+    #[test]
+    fn old_messages_go_in_small_steps_and_each_room_by_its_own_rule() {
+        let store = Memory::new([1; 32]);
+        let usual = room(&store, 1, None);
+        let short = room(&store, 2, Some(30));
+        let long = room(&store, 3, Some(365));
+        let signer = Signer::from_seed([3; 32], 1000).unwrap();
+        let setup = Setup {
+            id: ShardId(0),
+            placement: Placement::even(1),
+            limits: Limits::default(),
+            verifier: Arc::new(Verifier::own(vec![signer.public().unwrap()]).unwrap()),
+            name_keys: NameKeys(Arc::new(|_: NameKind, _| crate::store::NameKey([0; 32]))),
+            retention_days: Some(90),
+            retention_sweep_ms: 1000,
+            seed: 1,
+        };
+        let mut now = Now { mono: Moment(0), wall: WallTime(NOW) };
+        let mut shard = Shard::new(setup, now);
+        let mut effects = Effects::default();
+        now.mono = shard.next_deadline().expect("the walk is due");
+        shard.handle(Input::Tick, now, &mut effects);
+        shard.finish_turn(now, &mut effects);
+        let (mut steps, mut largest) = (0, 0);
+        while let Some(job) = effects.jobs.pop() {
+            assert!(effects.jobs.is_empty(), "one job in flight");
+            let result = match job.op {
+                StoreOp::Write(write) => {
+                    let mut outcomes = store.write(vec![write]).unwrap();
+                    if let Some(Outcome::Trimmed(n, _)) = outcomes.first() {
+                        largest = largest.max(*n);
+                    }
+                    StoreResult::Written(Ok(outcomes.remove(0)))
+                }
+                StoreOp::Read(query) => StoreResult::Read(store.read(&query)),
+            };
+            shard.handle(Input::Stored { token: job.token, result }, now, &mut effects);
+            steps += 1;
+            assert!(steps < 100);
+        }
+        assert_eq!([first_kept(&store, usual), first_kept(&store, short), first_kept(&store, long)], [1201, 1201, 1]);
+        assert!(largest <= EVENTS_PER_STEP && largest > 0);
+        assert!(shard.next_deadline().is_some_and(|next| next > now.mono), "the next walk comes");
+    }
+}
