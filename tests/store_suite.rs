@@ -12,6 +12,8 @@ mod damage;
 mod embedded;
 #[path = "store/kit.rs"]
 mod kit;
+#[path = "store/mark.rs"]
+mod mark;
 #[path = "store/model.rs"]
 mod model;
 #[path = "store/reads.rs"]

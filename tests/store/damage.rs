@@ -154,7 +154,7 @@ fn what_is_kept_twice_and_does_not_agree_is_found() {
 }
 
 /// redb panics on some damage, which the store catches; its backtraces would take most of this test's time.
-fn hush_redb() {
+pub fn hush_redb() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if !info.location().is_some_and(|at| at.file().contains("redb-")) {

@@ -331,10 +331,10 @@ fn many_writers_and_readers_through_the_driver_agree_at_the_end() {
 }
 
 /// A small file system of its own, unmounted when it goes out of scope. `None` where we may not mount.
-struct SmallDisk(TempDir);
+pub struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    fn new(bytes: usize) -> Option<Self> {
+    pub fn new(bytes: usize) -> Option<Self> {
         let dir = TempDir::new().unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"])
@@ -342,6 +342,10 @@ impl SmallDisk {
             .stderr(Stdio::null())
             .status();
         mounted.is_ok_and(|status| status.success()).then_some(Self(dir))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
     }
 }
 

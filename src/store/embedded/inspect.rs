@@ -1,7 +1,7 @@
 //! `causerie check --data DIR`: looks through everything that is kept and says what is wrong with it. Changes nothing: what redb
 //! repairs on the way it repairs in memory.
 //!
-//! Looked at: the checksum of every page, every record's own checksum and structure, every seal, that logs are dense, and that
+//! Looked at: whether the newest commit is there, the checksum of every page, every record's own checksum and structure, every seal, that logs are dense, and that
 //! what is kept twice agrees (heads, numbers of members, lists of rooms, answered ids, names).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,12 +15,13 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _, R
 use uuid::Uuid;
 
 use super::keys::KeyRing;
+use super::mark::Mark;
 use super::master::{DataDir, MasterKeySource};
 use super::overlay::Overlay;
 use super::reading::Reader;
 use super::tables::{Reading, What, pair, second, seq_of, third, triple};
 use super::trouble::Trouble;
-use super::{DATABASE_FILE, open_ring, read_marks};
+use super::{DATABASE_FILE, Marks, open_ring, read_marks};
 use crate::base::{ClientId, DeviceId, RoomId, RoomType, Seq, SessionId, UserId};
 use crate::store::record::{
     self, Stored, StoredAnswered, StoredBytes, StoredCursor, StoredDevice, StoredEvent, StoredMember, StoredName,
@@ -82,6 +83,7 @@ pub fn inspect(dir: &Path, source: &MasterKeySource) -> Result<Report, Failure> 
     let unavailable = |e: std::io::Error| Failure::Unavailable(format!("{} cannot be opened: {e}", path.display()));
     let file = File::open(&path).map_err(unavailable)?;
     let _lock = DataDir::lock(dir, false)?;
+    let mark = Mark::load(dir)?;
     let mut report = Report { bytes: file.metadata().map_err(unavailable)?.len(), ..Report::default() };
     if report.bytes == 0 {
         report.problem(format_args!("{} is empty", path.display()));
@@ -89,8 +91,14 @@ pub fn inspect(dir: &Path, source: &MasterKeySource) -> Result<Report, Failure> 
     }
     let overlay = Overlay::new(file).map_err(unavailable)?;
     let Some(database) = open(overlay, &mut report) else { return Ok(report) };
-    let wrapped = match read_marks(&database) {
-        Ok(Some(wrapped)) => wrapped,
+    let marks = read_marks(&database);
+    if let Ok(marks) = &marks
+        && let Err(Failure::Damaged(text)) = mark.check(Marks::commit(marks.as_ref()))
+    {
+        report.problem(text);
+    }
+    let marks = match marks {
+        Ok(Some(marks)) => marks,
         Ok(None) => {
             report.problem("the database holds nothing at all");
             return Ok(report);
@@ -101,7 +109,7 @@ pub fn inspect(dir: &Path, source: &MasterKeySource) -> Result<Report, Failure> 
         }
         Err(other) => return Err(other),
     };
-    let ring = open_ring(&wrapped, source, dir)?;
+    let ring = open_ring(&marks.server_key, source, dir)?;
     let walked = catch_unwind(AssertUnwindSafe(|| -> Result<(), Trouble> {
         let tables = Reading::new(database.begin_read()?);
         let reader = Reader { tables, ring: &ring };

@@ -4,10 +4,11 @@
 //! changes, so a refused one leaves no trace. After a failure of the disk (no space, an I/O error) redb neither reads nor writes any
 //! more; so the database is closed and opened for reading alone, with what redb would repair held in memory ([`overlay`]): writes are
 //! refused while reads go on. As soon as something can be written it is opened in earnest again, which brings it back to what was
-//! durable. Damage is named and never skipped. One process at a time: the directory is locked.
+//! durable. Damage is named and never skipped, also where redb would skip it ([`mark`]). One process at a time: the directory is locked.
 
 mod inspect;
 mod keys;
+mod mark;
 mod master;
 mod overlay;
 mod reading;
@@ -18,6 +19,7 @@ mod user_plan;
 mod writing;
 
 pub use inspect::{Report, inspect};
+pub use mark::COMMIT_MARK_FILE;
 pub use master::{KEY_FILE, MasterKeySource};
 
 use std::fs::{self, OpenOptions};
@@ -28,9 +30,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use redb::{Database, ReadableDatabase as _, TableHandle as _};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableHandle as _};
 
 use self::keys::{Dice, Fresh, KeyRing};
+use self::mark::Mark;
 use self::master::DataDir;
 use self::reading::Reader;
 use self::tables::{Reading, What, Writing};
@@ -48,6 +51,8 @@ pub const FORMAT: u32 = 1;
 
 const FORMAT_MARK: &str = "format";
 const SERVER_KEY_MARK: &str = "server_key";
+/// The number of the newest commit.
+const COMMIT_MARK: &str = "commit";
 /// So much must be writable before the database is opened anew after a failure.
 const PROBE_BYTES: usize = 1024 * 1024;
 /// Between two tries to get well.
@@ -82,6 +87,7 @@ pub struct Embedded {
 #[derive(Debug)]
 struct Writer {
     dice: Dice,
+    mark: Mark,
     sick: Option<Sick>,
 }
 
@@ -96,22 +102,32 @@ impl Embedded {
     ///
     /// # Errors
     /// [`Failure::Unavailable`] with what to do: another process has it, the master key is missing or another one, the format is
-    /// newer than this program, the disk refuses. [`Failure::Damaged`] when the database does not pass its checks.
+    /// newer than this program, the disk refuses. [`Failure::Damaged`] when the database does not pass its checks or lacks a commit that was
+    /// answered.
     pub fn open(dir: &Path, source: &MasterKeySource, settings: EmbeddedSettings) -> Result<Self, Failure> {
         let dir = DataDir::lock(dir, true)?;
         let path = dir.path.join(DATABASE_FILE);
+        let mut mark = Mark::load(&dir.path)?;
+        if fs::metadata(&path).map_or(0, |meta| meta.len()) == 0 {
+            // No new database in the place of one that was lost.
+            mark.check(0)?;
+        }
         let database = open_database(&path, &settings)?;
         let mut dice = Dice::new();
-        let ring = match read_marks(&database)? {
-            Some(wrapped) => open_ring(&wrapped, source, &dir.path)?,
+        let marks = read_marks(&database)?;
+        mark.check(Marks::commit(marks.as_ref()))?;
+        let ring = match &marks {
+            Some(marks) => open_ring(&marks.server_key, source, &dir.path)?,
             None => make_ring(&database, source, &dir.path, &mut dice).map_err(Trouble::failure)?,
         };
+        // What redb opened is durable, and from now on it is served.
+        mark.raise(Marks::commit(marks.as_ref()).max(FIRST_COMMIT));
         Ok(Self {
             dir,
             settings,
             ring,
             database: RwLock::new(Some(database)),
-            writer: Mutex::new(Writer { dice, sick: None }),
+            writer: Mutex::new(Writer { dice, mark, sick: None }),
         })
     }
 
@@ -120,7 +136,7 @@ impl Embedded {
     }
 
     /// Carries out a batch in one transaction.
-    fn commit(&self, dice: &mut Dice, batch: Vec<Write>) -> Result<Vec<Result<Outcome, Failure>>, Trouble> {
+    fn commit(&self, writer: &mut Writer, batch: Vec<Write>) -> Result<Vec<Result<Outcome, Failure>>, Trouble> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let database = database.as_ref().ok_or_else(|| Trouble::Disk("the database is not open".to_owned()))?;
         let mut transaction = database.begin_write()?;
@@ -128,8 +144,10 @@ impl Embedded {
         let durable = transaction.set_durability(redb::Durability::Immediate);
         durable.map_err(|e| Trouble::Disk(e.to_string()))?;
         let mut results = Vec::with_capacity(batch.len());
-        let fresh = {
-            let tables = Writing::open(&transaction)?;
+        let (number, fresh) = {
+            let mut tables = Writing::open(&transaction)?;
+            let number = next_commit(&mut tables).map_err(Trouble::while_changing)?;
+            let dice = &mut writer.dice;
             let mut open = Batch { tables, ring: &self.ring, dice, fresh: Fresh::default() };
             for write in batch {
                 match open.write(write) {
@@ -138,16 +156,18 @@ impl Embedded {
                     Err(disk) => return Err(disk),
                 }
             }
-            open.fresh
+            (number, open.fresh)
         };
         transaction.commit()?;
+        // Only here: a commit that failed, or may have, was answered to nobody.
+        writer.mark.raise(number);
         fresh.remember(&self.ring);
         Ok(results)
     }
 
     /// Opens the database anew after a failure, when there is reason to think that it works again.
     fn heal(&self, writer: &mut Writer) -> Result<(), Failure> {
-        let Some(sick) = &mut writer.sick else { return Ok(()) };
+        let Writer { mark, sick: Some(sick), .. } = writer else { return Ok(()) };
         let refused = |why: &str| Failure::Unavailable(why.to_owned());
         if Instant::now() < sick.next_try {
             return Err(refused(&sick.why));
@@ -160,7 +180,7 @@ impl Embedded {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         // Closed first: two handles of one file would not see each other's pages.
         close(database.take());
-        match open_database(&self.database_path(), &self.settings) {
+        match self.open_checked(mark) {
             Ok(opened) => {
                 *database = Some(opened);
                 tracing::warn!("the store can be written again");
@@ -170,14 +190,30 @@ impl Embedded {
             Err(failure) => {
                 sick.why = failure.to_string();
                 drop(database);
-                self.retreat();
+                self.retreat(mark);
                 Err(Failure::Unavailable(failure.to_string()))
             }
         }
     }
 
-    /// Opens what is on disk for reading alone.
-    fn retreat(&self) {
+    /// Opens the database in earnest, if it has all that was answered.
+    fn open_checked(&self, mark: &mut Mark) -> Result<Database, Failure> {
+        let database = open_database(&self.database_path(), &self.settings)?;
+        let standing = read_marks(&database).map(|marks| Marks::commit(marks.as_ref()));
+        match standing.and_then(|standing| mark.check(standing).map(|()| standing)) {
+            Ok(standing) => {
+                mark.raise(standing);
+                Ok(database)
+            }
+            Err(failure) => {
+                close(Some(database));
+                Err(failure)
+            }
+        }
+    }
+
+    /// Opens what is on disk for reading alone, if it has all that was answered.
+    fn retreat(&self, mark: &Mark) {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         close(database.take());
         let opened = catch_unwind(AssertUnwindSafe(|| -> Result<Database, Failure> {
@@ -187,7 +223,9 @@ impl Embedded {
             let overlay = overlay::Overlay::new(file).map_err(unavailable)?;
             let mut builder = Database::builder();
             builder.set_cache_size(self.settings.cache_bytes);
-            builder.create_with_backend(overlay).map_err(|e| Trouble::from(e).failure())
+            let opened = builder.create_with_backend(overlay).map_err(|e| Trouble::from(e).failure())?;
+            mark.check(Marks::commit(read_marks(&opened)?.as_ref()))?;
+            Ok(opened)
         }));
         match opened {
             Ok(Ok(opened)) => *database = Some(opened),
@@ -223,14 +261,14 @@ impl Backend for Embedded {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.heal(&mut writer)?;
         // A page that is damaged may lead redb astray; the transaction is then dropped, which undoes it.
-        let result = catch_unwind(AssertUnwindSafe(|| self.commit(&mut writer.dice, batch)))
+        let result = catch_unwind(AssertUnwindSafe(|| self.commit(&mut writer, batch)))
             .unwrap_or_else(|_| Err(Trouble::Disk("the database broke off in the middle of a batch".to_owned())));
         result.map_err(|trouble| {
             let failure = trouble.failure();
             tracing::error!("the store cannot be written: {failure}");
             // Whether the batch is on disk is decided by opening anew: what is not there then never was.
             writer.sick = Some(Sick { why: failure.to_string(), next_try: Instant::now() });
-            self.retreat();
+            self.retreat(&writer.mark);
             Failure::Unavailable(failure.to_string())
         })
     }
@@ -316,9 +354,39 @@ fn open_database(path: &Path, settings: &EmbeddedSettings) -> Result<Database, F
     }
 }
 
-/// Looks at format and server key; `None` in a database that was just made.
-fn read_marks(database: &Database) -> Result<Option<Vec<u8>>, Failure> {
-    let marks = catch_unwind(AssertUnwindSafe(|| -> Result<Option<Vec<u8>>, Trouble> {
+/// What the database says of itself.
+struct Marks {
+    server_key: Vec<u8>,
+    /// Number of the newest commit; 0 in data of a program that did not count yet.
+    commit: u64,
+}
+
+impl Marks {
+    /// The number of the newest commit, 0 in a database that was just made.
+    fn commit(marks: Option<&Self>) -> u64 {
+        marks.map_or(0, |marks| marks.commit)
+    }
+}
+
+/// Number of the commit that makes the tables.
+const FIRST_COMMIT: u64 = 1;
+
+/// The number of the newest commit, as the row in `meta` says it.
+fn commit_number(row: Option<redb::AccessGuard<'_, &'static [u8]>>) -> Result<u64, Trouble> {
+    let what = What::Meta(COMMIT_MARK);
+    row.map_or(Ok(0), |row| mark::decode(row.value()).ok_or_else(|| damaged(what, &"it does not pass its checksum")))
+}
+
+/// Gives the transaction its number, one above that of the newest commit that is there.
+fn next_commit(tables: &mut Writing<'_>) -> Result<u64, Trouble> {
+    let number = commit_number(tables.meta.get(COMMIT_MARK)?)? + 1;
+    tables.meta.insert(COMMIT_MARK, mark::encode(number).as_slice())?;
+    Ok(number)
+}
+
+/// Looks at format, server key and number; `None` in a database that was just made.
+fn read_marks(database: &Database) -> Result<Option<Marks>, Failure> {
+    let marks = catch_unwind(AssertUnwindSafe(|| -> Result<Option<Marks>, Trouble> {
         let transaction = database.begin_read()?;
         let names: Vec<_> = transaction.list_tables()?.map(|table| table.name().to_owned()).collect();
         if names.is_empty() {
@@ -340,7 +408,9 @@ fn read_marks(database: &Database) -> Result<Option<Vec<u8>>, Failure> {
         let what = What::Meta(SERVER_KEY_MARK);
         let wrapped = meta.get(SERVER_KEY_MARK)?.ok_or_else(|| damaged(what, &"it is missing"))?;
         let wrapped = record::decode::<StoredBytes>(SERVER_KEY_MARK.as_bytes(), wrapped.value());
-        Ok(Some(wrapped.map_err(|e| damaged(what, &e))?.bytes))
+        let server_key = wrapped.map_err(|e| damaged(what, &e))?.bytes;
+        let commit = commit_number(meta.get(COMMIT_MARK)?)?;
+        Ok(Some(Marks { server_key, commit }))
     }));
     let lost = |_| Err(Trouble::Own(Failure::Damaged("the database's list of tables".to_owned())));
     marks.unwrap_or_else(lost).map_err(Trouble::failure)
@@ -371,6 +441,7 @@ fn make_ring(database: &Database, source: &MasterKeySource, dir: &Path, dice: &m
         let mut tables = Writing::open(&transaction)?;
         tables.meta.insert(FORMAT_MARK, format.to_le_bytes().as_slice())?;
         tables.meta.insert(SERVER_KEY_MARK, wrapped.as_slice())?;
+        tables.meta.insert(COMMIT_MARK, mark::encode(FIRST_COMMIT).as_slice())?;
     }
     transaction.commit()?;
     Ok(KeyRing::new(master, ServerKeys::new(server)))
