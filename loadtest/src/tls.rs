@@ -64,12 +64,15 @@ impl Trust {
 /// When nobody answers within ten seconds.
 pub fn connect(address: &str, config: &Arc<ClientConfig>) -> Result<Stream, Failure> {
     let what = format!("connecting to {address}");
-    let resolved = address
-        .to_socket_addrs()
-        .context(&what)?
-        .next()
-        .ok_or_else(|| Failure::new(&what, "the name has no address"))?;
-    let tcp = TcpStream::connect_timeout(&resolved, Duration::from_secs(10)).context(&what)?;
+    // A name such as localhost may have several addresses, of which the server listens on one.
+    let mut tcp = Err(Failure::new(&what, "the name has no address"));
+    for resolved in address.to_socket_addrs().context(&what)? {
+        tcp = TcpStream::connect_timeout(&resolved, Duration::from_secs(10)).context(&what);
+        if tcp.is_ok() {
+            break;
+        }
+    }
+    let tcp = tcp?;
     tcp.set_nodelay(true).context(&what)?;
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host).to_owned();
     let name = ServerName::try_from(host).context(&what)?;
