@@ -105,14 +105,13 @@ impl Mark {
             return file.write_all_at(&bytes, 0);
         }
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
-        if file.metadata()?.len() != BYTES as u64 {
+        let in_place = file.metadata()?.len() == BYTES as u64;
+        file.set_len(BYTES as u64)?;
+        file.write_all_at(&bytes, 0)?;
+        if !in_place {
             // Now it gets its place on the disk, so that later a full one does not matter.
-            file.set_len(BYTES as u64)?;
-            file.write_all_at(&bytes, 0)?;
             file.sync_all()?;
             sync_parent(&self.path)?;
-        } else {
-            file.write_all_at(&bytes, 0)?;
         }
         self.file = Some(file);
         Ok(())
