@@ -45,6 +45,12 @@ impl From<StorageError> for Trouble {
             StorageError::Corrupted(text) => {
                 Self::Own(Failure::Damaged(format!("a page of the database: {text}; run `causerie check --data`")))
             }
+            // A damaged page may name others that lie beyond the end of the file.
+            StorageError::Io(error)
+                if matches!(error.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData) =>
+            {
+                Self::Own(Failure::Damaged(format!("a page of the database: {error}; run `causerie check --data`")))
+            }
             StorageError::ValueTooLarge(bytes) => Self::Own(Failure::Misuse(format!("a value of {bytes} bytes"))),
             other => Self::Disk(other.to_string()),
         }
