@@ -370,6 +370,8 @@ impl Shard {
         let waiting = connection.outbox.bytes();
         connection.outbox = Outbox::default();
         connection.close = None;
+        // Its socket is blocked and nobody looks at it before it moves: the end must be told.
+        connection.dirty = false;
         self.conns.outbox_bytes = self.conns.outbox_bytes.saturating_sub(waiting);
         self.end(conn, close, None, now, effects);
     }

@@ -41,6 +41,8 @@ pub struct Known {
     resume: Resume,
     /// Live events must wait until it was resumed.
     held: bool,
+    /// An event among what was missed said that one has left; a later one may have said otherwise.
+    doubt: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +77,7 @@ pub struct Client {
     /// Its rooms.
     pub rooms: BTreeMap<RoomId, Known>,
     sending: BTreeMap<String, Sending>,
-    asked: BTreeMap<String, (&'static str, RoomId)>,
+    asked: BTreeMap<String, (&'static str, RoomId, u64)>,
     /// Where it stands in its user stream.
     pub stream: u64,
     stream_resume: Resume,
@@ -207,7 +209,7 @@ impl Client {
             _ => {}
         }
         if kind != "typing" {
-            self.asked.insert(id, (kind, room));
+            self.asked.insert(id, (kind, room, seq));
         }
         self.say(world, &frame);
     }
@@ -314,7 +316,7 @@ impl Client {
             let id = Self::id(world, rng);
             let frame = json!({"type": "resume", "id": id,
                 "metadata": {"rooms": [{"room_id": room, "epoch": epoch, "seq": seq}]}});
-            self.asked.insert(id, ("resume", room));
+            self.asked.insert(id, ("resume", room, 0));
             say.push(frame.to_string());
         }
         if matches!(self.stream_resume, Resume::Wanted(after) if after <= at) {
@@ -325,10 +327,11 @@ impl Client {
                 "metadata": {"rooms": [], "stream": {"epoch": 1, "seq": self.stream}}})
                 .to_string(),
             );
-            self.asked.insert(id, ("stream", RoomId(uuid::Uuid::nil())));
+            self.asked.insert(id, ("stream", RoomId(uuid::Uuid::nil()), 0));
         }
         if let Link::Live(conn) = self.link {
             for text in say {
+                if std::env::var("SIM_TRACE").is_ok_and(|t| t == self.number.to_string()) { eprintln!("{at} c{} -> {}", self.number, text.replace("-0000-0000-","~").replace(" word","")); }
                 world.say(conn, text);
             }
         }
@@ -342,6 +345,7 @@ impl Client {
         let id = frame["id"].as_str().unwrap_or_default().to_owned();
         let room = frame["room_id"].as_str().and_then(|text| text.parse::<RoomId>().ok());
         let at = Self::at(world);
+        if std::env::var("SIM_TRACE").is_ok_and(|t| t == self.number.to_string()) && !matches!(kind, "presence"|"typing"|"history") { eprintln!("{at} c{} {:?} {}", self.number, self.link, frame.to_string().chars().take(1200).collect::<String>().replace("-0000-0000-","~").replace(" word","")); }
         if kind != "chat"
             && let Some(probed) = self.probes.remove(&id)
         {
@@ -388,7 +392,7 @@ impl Client {
                 }
             }
             ("chat" | "delete" | "join" | "leave" | "system", Some(room)) => {
-                self.event(room, frame, false, at, model);
+                self.event(room, frame, at, model);
             }
             ("ack", _) => self.ack(frame, &id, room, at, model),
             ("error", _) => self.error(frame, &id, at, model),
@@ -405,6 +409,12 @@ impl Client {
                 self.asked.remove(&id);
                 let Some(known) = self.rooms.get_mut(&room) else { return };
                 let seq = frame["seq"].as_u64().unwrap_or_default();
+                // What was kept aside up to there is shown: the places between it were not this client's to read.
+                let beyond = known.aside.split_off(&(seq + 1));
+                for (_, event) in std::mem::replace(&mut known.aside, beyond) {
+                    self.show(room, &event);
+                }
+                let Some(known) = self.rooms.get_mut(&room) else { return };
                 known.pos = known.pos.max(seq);
                 if frame["metadata"]["more"] == true {
                     known.resume = Resume::Wanted(at + rng.below(20_000));
@@ -412,16 +422,10 @@ impl Client {
                 }
                 known.resume = Resume::No;
                 known.held = false;
-                for (seq, frame) in std::mem::take(&mut known.aside) {
-                    let known = self.rooms.get_mut(&room).expect("just there");
-                    if seq == known.pos + 1 || known.resume != Resume::No {
-                        self.event(room, &frame, true, at, model);
-                    } else if seq > known.pos {
-                        // Kept aside for a hole that the answer did not close: it came after the answer was made.
-                        known.aside.insert(seq, frame);
-                        known.resume = Resume::Wanted(at);
-                    }
+                if std::mem::take(&mut known.doubt) {
+                    known.resume = Resume::Wanted(at);
                 }
+                self.show_aside(room, at);
             }
             ("reload", Some(room)) => {
                 self.asked.remove(&id);
@@ -495,11 +499,9 @@ impl Client {
         model.seen(self.user, room, Seq(seq), &kind, text.as_deref(), self.number);
     }
 
-    fn event(&mut self, room: RoomId, frame: &Value, again: bool, at: u64, model: &mut Model) {
+    fn event(&mut self, room: RoomId, frame: &Value, at: u64, model: &mut Model) {
         let seq = frame["seq"].as_u64().unwrap_or_default();
-        if !again {
-            self.look_at(room, seq, frame, model);
-        }
+        self.look_at(room, seq, frame, model);
         let who = format!("client {}", self.number);
         let mine = frame["user_id"] == self.user.to_string();
         let Some(known) = self.rooms.get_mut(&room).filter(|known| known.member) else {
@@ -507,27 +509,48 @@ impl Client {
             return;
         };
         let asked = known.resume == Resume::Asked;
-        if known.held && !asked && !again {
+        if known.held && !asked && !mine {
             return model.wrong(format!("{who}: {seq} of {room} came before it was resumed"));
         }
         if seq <= known.pos {
-            if self.hold && !mine && !again && !asked {
+            if self.hold && !mine && !asked {
                 model.wrong(format!("{who}: {seq} of {room} came again, it stands at {}", known.pos));
             }
-            return;
-        }
-        if seq > known.pos + 1 && !again && !asked {
+        } else if seq > known.pos + 1 {
             if known.resume == Resume::No {
                 return model.wrong(format!("{who}: {room} jumped from {} to {seq}", known.pos));
             }
             known.aside.insert(seq, frame.clone());
-            return;
+        } else {
+            self.show(room, frame);
+            self.show_aside(room, at);
         }
-        if seq > known.pos + 1 && asked && frame["aside"].is_null() && !model.may_skip(self.user, room, known.pos, seq) {
-            known.aside.insert(seq, frame.clone());
-            return;
+    }
+
+    /// Shows what was kept aside, as far as it follows; another hole is resumed again.
+    fn show_aside(&mut self, room: RoomId, at: u64) {
+        while let Some(known) = self.rooms.get_mut(&room)
+            && let Some((&seq, _)) = known.aside.first_key_value()
+            && seq <= known.pos + 1
+        {
+            if let Some(event) = known.aside.remove(&seq)
+                && seq == known.pos + 1
+            {
+                self.show(room, &event);
+            }
         }
-        known.pos = seq;
+        if let Some(known) = self.rooms.get_mut(&room)
+            && !known.aside.is_empty()
+            && known.resume == Resume::No
+        {
+            known.resume = Resume::Wanted(at);
+        }
+    }
+
+    fn show(&mut self, room: RoomId, frame: &Value) {
+        let Some(known) = self.rooms.get_mut(&room) else { return };
+        let seq = frame["seq"].as_u64().unwrap_or_default();
+        known.pos = known.pos.max(seq);
         let kind = frame["type"].as_str().unwrap_or_default().to_owned();
         if kind == "delete"
             && let Some(target) = frame["metadata"]["target_seq"].as_u64()
@@ -539,10 +562,12 @@ impl Client {
         }
         let text = frame["content"].as_str().map(str::to_owned);
         known.shown.insert(seq, (kind.clone(), text));
-        if kind == "leave" && mine {
-            self.forget(room);
-        } else if let Some(next) = known.aside.remove(&(seq + 1)) {
-            self.event(room, &next, true, at, model);
+        if kind == "leave" && frame["user_id"] == self.user.to_string() {
+            if known.resume == Resume::No {
+                self.forget(room);
+            } else {
+                known.doubt = true;
+            }
         }
     }
 
@@ -558,11 +583,11 @@ impl Client {
             return;
         }
         match (asked, room) {
-            (Some(("join", _)), Some(_)) => self.entry(&frame["metadata"]["room"], at, false),
-            (Some(("leave", _)), Some(room)) => self.forget(room),
-            (Some(("delete", _)), Some(room)) => {
+            (Some(("join", ..)), Some(_)) => self.entry(&frame["metadata"]["room"], at, false),
+            (Some(("leave", ..)), Some(room)) => self.forget(room),
+            (Some(("delete", _, target)), Some(room)) => {
                 if let Some(seq) = seq {
-                    let own = json!({"type": "delete", "seq": seq, "user_id": self.user});
+                    let own = json!({"type": "delete", "seq": seq, "user_id": self.user, "metadata": {"target_seq": target}});
                     self.own_event(room, seq, &own, at, model);
                 }
             }
@@ -574,7 +599,7 @@ impl Client {
         // A message that was taken back since is not shown again by its ack.
         let gone = self.rooms.get(&room).is_some_and(|known| known.gone.contains(&seq) || known.pos >= seq);
         if !gone {
-            self.event(room, own, true, at, model);
+            self.event(room, own, at, model);
         }
     }
 
@@ -594,12 +619,12 @@ impl Client {
             return;
         }
         match self.asked.remove(id) {
-            Some(("resume", room)) => {
+            Some(("resume", room, _)) => {
                 if let Some(known) = self.rooms.get_mut(&room) {
                     known.resume = if again { Resume::Wanted(at + wait) } else { Resume::No };
                 }
             }
-            Some(("stream", _)) => self.stream_resume = Resume::Wanted(at + wait),
+            Some(("stream", ..)) => self.stream_resume = Resume::Wanted(at + wait),
             Some(_) | None => {}
         }
     }

@@ -69,13 +69,6 @@ impl Model {
         }
     }
 
-    /// Whether everything between two places is beyond what this user may read, so that a resume passes over it. Nothing says so but
-    /// the store, at the end: here it is believed, and the end finds what is missing.
-    #[must_use]
-    pub fn may_skip(&self, _user: UserId, _room: RoomId, _from: u64, _to: u64) -> bool {
-        false
-    }
-
     /// An answer to somebody who asked for a room that is not theirs, or not there.
     pub fn probed(&mut self, frame: &Value, room: RoomId) {
         let code = frame["metadata"]["code"].as_str().unwrap_or_default();
@@ -196,8 +189,10 @@ impl Model {
                     }
                     continue;
                 };
-                let live = event.status == EventStatus::Live;
-                if *kind == "chat" && text.as_deref() != live.then_some(event.content.as_str()) {
+                // What was taken back while one was not in the room was told to others.
+                let deletion = |e: &&Event| e.kind == EventKind::Deletion { target: event.seq };
+                let live = events.iter().find(deletion).is_none_or(|e| !member.may_read(e.seq));
+                if *kind == "chat" && live != text.is_some() && (live || text.is_some()) && !(live && event.content.is_empty()) {
                     self.wrong(format!("{who} shows {text:?} for {} of {room}, {:?}", event.seq, event.status));
                 }
             }

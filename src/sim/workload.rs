@@ -50,7 +50,8 @@ pub fn run(seed: u64, steps: u64) -> Result<Report, String> {
     };
     let config = Config {
         shards: u16::try_from(rng.range(1, 4)).unwrap_or(2),
-        lane_batches: usize::try_from(rng.range(1, 12)).unwrap_or(4),
+        lane_batches: usize::try_from(rng.range(1, 6)).unwrap_or(4),
+        lane_us: rng.range(1, 15_000),
         socket_bytes: usize::try_from(rng.range(1, 32)).unwrap_or(8) * 512,
         store_us: rng.range(100, 30_000),
         limits,

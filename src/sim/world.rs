@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::auth::claims::Rules;
 use crate::auth::keyset::{Algorithm, Key};
 use crate::auth::token::{KeyId, Verifier, sign_with_secret};
-use crate::base::limits::{OUTBOX_RESERVE_BYTES, WRITE_BYTES_MAX};
+use crate::base::limits::{OUTBOX_RESERVE_BYTES, SILENT_MS, WRITE_BYTES_MAX};
 use crate::base::time::Now;
 use crate::base::limits::Limits;
 use crate::base::{Close, ConnId, Moment, Refusal, ShardId, UserId, WallTime};
@@ -35,6 +35,8 @@ pub struct Config {
     pub socket_bytes: usize,
     /// The store takes at most so long for a write, in microseconds; reads take up to three times that.
     pub store_us: u64,
+    /// A batch is on its lane at most so long, in microseconds.
+    pub lane_us: u64,
 }
 
 /// The two ends of a connection.
@@ -45,6 +47,8 @@ pub struct Socket {
     /// The server has closed it; what is in `bytes` comes first.
     pub closed: Option<Close>,
     blocked: bool,
+    /// The reader took nothing since then.
+    still_since: Moment,
     wants: bool,
     listed: bool,
 }
@@ -310,6 +314,12 @@ impl World {
         self.carry_out(index, now);
         self.write_out(index);
         let node = &mut self.nodes[index];
+        let stuck = |socket: &Socket| {
+            socket.closed.is_none() && socket.blocked && now.mono.0 > socket.still_since.0 + 2 * SILENT_MS * 1000
+        };
+        if let Some((conn, _)) = self.sockets.iter().find(|(conn, socket)| conn.shard.0 == me && stuck(socket)) {
+            self.wrong = Some(format!("{conn} reads nothing and is not closed"));
+        }
         let counters = node.shard.counters();
         let most = self.config.limits.outbox_bytes + OUTBOX_RESERVE_BYTES + 1024 * 1024;
         if counters.outbox_bytes > counters.connections_active * most as u64 {
@@ -348,7 +358,7 @@ impl World {
                 continue;
             }
             let before = lane.back().map_or(Moment(0), |(at, _)| *at);
-            lane.push_back((before.max(Moment(now.mono.0 + self.rng.below(500))), batch));
+            lane.push_back((before.max(Moment(now.mono.0 + self.rng.below(self.config.lane_us))), batch));
         }
         for (id, answer) in node.effects.answers.drain(..) {
             self.answers.insert(id.0, answer);
@@ -385,6 +395,7 @@ impl World {
                 socket.wants = true;
             } else if socket.bytes.len() > self.config.socket_bytes {
                 socket.blocked = true;
+                socket.still_since = self.mono;
                 socket.wants = output.more;
             } else if output.more {
                 socket.listed = true;
