@@ -199,7 +199,13 @@ impl Shard {
             return;
         }
         connection.close = Some(close);
+        let arriving = matches!(connection.phase, Phase::Arriving(_));
         connection.phase = Phase::Over;
+        if arriving {
+            // What waited for the hello must not be heard without it.
+            let waiting = std::mem::take(&mut connection.outbox).bytes();
+            self.conns.outbox_bytes = self.conns.outbox_bytes.saturating_sub(waiting);
+        }
         if let Some(code) = code {
             let bytes = frame(&ServerFrame::Error { id: None, room: None, refusal: code.into() });
             self.push(conn, Class::Control, bytes, now, effects);

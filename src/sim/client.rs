@@ -352,6 +352,9 @@ impl Client {
             model.probed(frame, probed);
             return;
         }
+        if matches!(self.link, Link::Greeting(_)) && !matches!(kind, "hello" | "error") {
+            return model.wrong(format!("{who}: {kind} came before the hello"));
+        }
         match (kind, room) {
             ("hello", _) => {
                 let Link::Greeting(conn) = self.link else { return model.wrong(format!("{who}: a second hello")) };
@@ -517,6 +520,10 @@ impl Client {
                 model.wrong(format!("{who}: {seq} of {room} came again, it stands at {}", known.pos));
             }
         } else if seq > known.pos + 1 {
+            if frame["timestamp"].is_null() && known.resume == Resume::No {
+                // The answer to one's own send may come before one is told of what was dropped before it.
+                known.resume = Resume::Wanted(at);
+            }
             if known.resume == Resume::No {
                 return model.wrong(format!("{who}: {room} jumped from {} to {seq}", known.pos));
             }
