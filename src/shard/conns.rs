@@ -253,6 +253,10 @@ impl Shard {
         let tight = self.conns.outbox_bytes > limits.outbox_budget_bytes;
         let bound = if tight { limits.outbox_bytes / 8 } else { limits.outbox_bytes };
         let Some(connection) = self.conns.get_mut(conn) else { return Push::Shed };
+        if matches!(connection.phase, Phase::Over) && class != Class::Control {
+            // It hears why it is over, and nothing more.
+            return Push::Full;
+        }
         if tight && class == Class::Ephemeral {
             Counters::count(&mut self.counters.shed, ("ephemeral", "budget"));
             return Push::Shed;
