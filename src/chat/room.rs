@@ -399,8 +399,11 @@ impl Room {
                     // What became durable since the question was asked is here: with it the asker stands at the present.
                     let (mut want, mut last) = (want, events.last().map_or(want.lo.previous(), |e| e.seq));
                     if !want.beyond && last >= want.hi && last < self.stored.seq {
-                        if let Some(newer) = self.timeline.range(last.next(), self.stored.seq) {
-                            events.extend(newer.cloned());
+                        // Who went out and came back since does not read what was said between.
+                        if let Some(newer) = self.timeline.range(last.next(), self.stored.seq)
+                            && let Ok(member) = self.member(user)
+                        {
+                            events.extend(newer.filter(|event| member.may_read(event.seq)).cloned());
                             last = self.stored.seq;
                         }
                         want.beyond = last < self.stored.seq;

@@ -511,7 +511,8 @@ impl Client {
             // It has left, and what was on its way before comes.
             return;
         };
-        let asked = known.resume == Resume::Asked;
+        // It may have left and come back since it asked.
+        let asked = self.asked.values().any(|(kind, about, _)| *kind == "resume" && *about == room);
         if known.held && !asked && !mine {
             return model.wrong(format!("{who}: {seq} of {room} came before it was resumed"));
         }
