@@ -12,6 +12,7 @@
 //! | [`connection`] | pure | one connection from first byte to last |
 //! | [`shard`] | pure | what one core owns |
 //! | [`store`] | pure (port, record, seal, memory) and shell (embedded) | keeping |
+//! | `sim` | pure, feature `sim` | a small world that replays from a seed |
 //! | [`metrics`] | pure (counters) and shell (expose) | watching |
 //! | `runtime` | shell | glommio: executors, lanes, pump, pools |
 //! | `net` | shell | sockets, TLS, HTTP, REST |
@@ -33,6 +34,10 @@ pub mod connection;
 pub mod metrics;
 #[deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
 pub mod shard;
+#[cfg(any(test, feature = "sim"))]
+#[deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
+#[allow(clippy::expect_used, reason = "a broken world ends the run")]
+pub mod sim;
 pub mod store;
 #[deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
 pub mod wire;

@@ -38,7 +38,8 @@ impl Room {
                 let user = send.actor.user;
                 let query = Query::Answered { room: self.record.id, user, client_id: *client_id };
                 self.parked.entry(user).or_default().push_back(send);
-                effects.push(RoomEffect::Read { purpose: Purpose::LookUp { user }, query });
+                let look_up = self.ask(Purpose::LookUp { user }, query);
+                effects.push(look_up);
             }
         }
     }
@@ -142,14 +143,15 @@ impl Room {
         if let Some(event) = self.timeline.get(seq).cloned() {
             return self.delete_event(&actor, &event, client_id, to, now);
         }
-        effects.push(self.one_event(seq, Purpose::Target { actor, client_id, to }));
+        let read = self.one_event(seq, Purpose::Target { actor, client_id, to });
+        effects.push(read);
         Ok(None)
     }
 
-    fn one_event(&self, seq: Seq, purpose: Purpose) -> RoomEffect {
+    fn one_event(&mut self, seq: Seq, purpose: Purpose) -> RoomEffect {
         let span = Span::Between(seq.previous(), seq.next());
         let query = Query::Events { room: self.record.id, span, limit: 1, bytes_max: 1 };
-        RoomEffect::Read { purpose, query }
+        self.ask(purpose, query)
     }
 
     pub(super) fn delete_event(
@@ -170,10 +172,13 @@ impl Room {
         if event.user != actor.user && role < Role::Moderator {
             return Err(Refusal::because(Code::NotAllowed, "Only its author or a moderator may take a message back."));
         }
-        let already = self.timeline.get(event.seq).map_or(event.status, |newer| newer.status) != EventStatus::Live
-            || self.open().rewritten.iter().any(|other| other.seq == event.seq);
-        if already {
+        if self.newest(event.seq).map_or(event.status, |newer| newer.status) != EventStatus::Live {
             return Ok(Some(RoomReply::Done { at: now.wall }));
+        }
+        if self.is_rewritten(event.seq) {
+            // Somebody takes it back already: done when that is durable.
+            self.then(RoomEffect::Reply { to, result: Ok(RoomReply::Done { at: now.wall }) });
+            return Ok(None);
         }
         let target = event.seq;
         let deletion = Event {
@@ -218,7 +223,8 @@ impl Room {
         if let Some(number) = self.timeline.get(seq).map(|event| event.number) {
             return Ok(self.move_marker(&actor, number, to, now));
         }
-        effects.push(self.one_event(seq, Purpose::Marker { actor, to }));
+        let read = self.one_event(seq, Purpose::Marker { actor, to });
+        effects.push(read);
         Ok(None)
     }
 

@@ -17,7 +17,7 @@ use crate::base::time::Now;
 use crate::base::{
     Code, Event, EventKind, EventStatus, Member, Moment, Refusal, Role, Room as Record, RoomId, RoomType, Seq, UserId,
 };
-use crate::store::{Answer, Failure, LoadedRoom, Outcome, RoomWrite};
+use crate::store::{Answer, Failure, LoadedRoom, Outcome, Query, RoomWrite};
 
 use super::answered::AnsweredIds;
 use super::effect::{Purpose, ReplyTo, RoomEffect};
@@ -71,6 +71,12 @@ pub struct Room {
     barrier: bool,
     behind_barrier: VecDeque<Waiting>,
     broken: bool,
+    /// Reads of the store that were not answered yet.
+    reads: usize,
+    /// Events that were rewritten meanwhile: what such a read brings may be older.
+    fresh: BTreeMap<Seq, Arc<Event>>,
+    /// Comings and goings of which nobody knows whether they are durable.
+    doubtful: Vec<RoomEffect>,
 }
 
 impl Room {
@@ -102,6 +108,9 @@ impl Room {
             barrier: false,
             behind_barrier: VecDeque::new(),
             broken: false,
+            reads: 0,
+            fresh: BTreeMap::new(),
+            doubtful: Vec::new(),
         }
     }
 
@@ -302,7 +311,8 @@ impl Room {
             return Ok(Some(RoomReply::Page(Box::new(self.page(actor.user, events, more)))));
         }
         let purpose = Purpose::Page { user: actor.user, to, want };
-        effects.push(RoomEffect::Read { purpose, query: want.query(self.record.id) });
+        let read = self.ask(purpose, want.query(self.record.id));
+        effects.push(read);
         Ok(None)
     }
 
@@ -339,12 +349,27 @@ impl Room {
             return Ok(Some(missed(events, more, &want)));
         }
         let purpose = Purpose::Missed { user: actor.user, to, want };
-        effects.push(RoomEffect::Read { purpose, query: want.query(self.record.id) });
+        let read = self.ask(purpose, want.query(self.record.id));
+        effects.push(read);
         Ok(None)
     }
 
     /// The store has answered a [`RoomEffect::Read`].
     pub fn read(&mut self, purpose: Purpose, result: Result<Answer, Failure>, now: Now, effects: &mut Vec<RoomEffect>) {
+        self.handle_read(purpose, result, now, effects);
+        self.reads = self.reads.saturating_sub(1);
+        if self.reads == 0 {
+            self.fresh.clear();
+        }
+    }
+
+    fn handle_read(
+        &mut self,
+        purpose: Purpose,
+        result: Result<Answer, Failure>,
+        now: Now,
+        effects: &mut Vec<RoomEffect>,
+    ) {
         match purpose {
             Purpose::LookUp { user } => self.looked_up(user, result, now, effects),
             Purpose::Target { actor, client_id, to } => {
@@ -374,8 +399,11 @@ impl Room {
                     // What became durable since the question was asked is here: with it the asker stands at the present.
                     let (mut want, mut last) = (want, events.last().map_or(want.lo.previous(), |e| e.seq));
                     if !want.beyond && last >= want.hi && last < self.stored.seq {
-                        if let Some(newer) = self.timeline.range(last.next(), self.stored.seq) {
-                            events.extend(newer.cloned());
+                        // Who went out and came back since does not read what was said between.
+                        if let Some(newer) = self.timeline.range(last.next(), self.stored.seq)
+                            && let Ok(member) = self.member(user)
+                        {
+                            events.extend(newer.filter(|event| member.may_read(event.seq)).cloned());
                             last = self.stored.seq;
                         }
                         want.beyond = last < self.stored.seq;
@@ -395,7 +423,24 @@ impl Room {
         let member = self.member(user)?;
         let Ok(Answer::Events(events)) = result else { return Err(storage_unavailable()) };
         let readable = events.into_iter().filter(|event| member.may_read(event.seq));
-        Ok(readable.map(|event| self.timeline.get(event.seq).cloned().unwrap_or_else(|| Arc::new(event))).collect())
+        Ok(readable.map(|event| self.newest(event.seq).cloned().unwrap_or_else(|| Arc::new(event))).collect())
+    }
+
+    /// Asks the store.
+    pub(super) fn ask(&mut self, purpose: Purpose, query: Query) -> RoomEffect {
+        self.reads += 1;
+        RoomEffect::Read { purpose, query }
+    }
+
+    /// The event's present state, where memory has a newer one than a read may bring.
+    pub(super) fn newest(&self, seq: Seq) -> Option<&Arc<Event>> {
+        self.fresh.get(&seq).or_else(|| self.timeline.get(seq))
+    }
+
+    /// Whether the event gets a new state by what is not durable yet.
+    pub(super) fn is_rewritten(&self, seq: Seq) -> bool {
+        self.open.rewritten.iter().any(|event| event.seq == seq)
+            || self.in_flight.iter().any(|batch| batch.rewritten.iter().any(|event| event.seq == seq))
     }
 
     // ---- batches ----
@@ -503,17 +548,16 @@ impl Room {
             // Somebody made it since: for a direct room that is just as well.
             _ => {
                 self.broken = true;
-                fail(done.after, effects);
+                fail(done.after, &mut self.doubtful, effects);
             }
         }
         if self.broken {
             if self.in_flight.is_empty() {
                 let open = std::mem::take(&mut self.after);
-                fail(open, effects);
+                // What was never given to the store surely did not happen.
+                fail(open, &mut Vec::new(), effects);
                 self.open = RoomWrite::new(self.record.id);
-                for waiting in std::mem::take(&mut self.behind_barrier) {
-                    effects.push(RoomEffect::Reply { to: waiting.to, result: Err(storage_unavailable()) });
-                }
+                self.send_away(effects);
                 effects.push(RoomEffect::Reload);
             }
             return;
@@ -532,6 +576,9 @@ impl Room {
     fn release(&mut self, done: Batch, effects: &mut Vec<RoomEffect>) {
         for event in &done.rewritten {
             self.timeline.replace(event);
+            if self.reads > 0 {
+                self.fresh.insert(event.seq, Arc::clone(event));
+            }
         }
         for effect in done.after {
             if let RoomEffect::Deliver { event, .. } = &effect {
@@ -559,13 +606,41 @@ impl Room {
         }
     }
 
+    /// Whoever waits for something is told to try again.
+    pub fn send_away(&mut self, effects: &mut Vec<RoomEffect>) {
+        let waiting = std::mem::take(&mut self.behind_barrier);
+        let parked: BTreeMap<_, _> = std::mem::take(&mut self.parked).into_iter().collect();
+        for waiting in waiting.into_iter().chain(parked.into_iter().flat_map(|(_, queue)| queue)) {
+            effects.push(RoomEffect::Reply { to: waiting.to, result: Err(storage_unavailable()) });
+        }
+    }
+
     /// The room was loaded anew after a failure. Answers whether it has events that were never told.
-    pub fn reloaded(&mut self, loaded: LoadedRoom) -> bool {
+    pub fn reloaded(&mut self, loaded: LoadedRoom, effects: &mut Vec<RoomEffect>) -> bool {
         let told = self.stored;
+        self.send_away(effects);
         let present = std::mem::take(&mut self.present);
+        let doubtful = self.take_doubtful();
         *self = Self::loaded(loaded);
         self.present = present;
+        self.resolve(doubtful, effects);
         self.stored.seq > told.seq
+    }
+
+    /// Comings and goings of which nobody knows yet whether they happened: for [`Room::resolve`] when the room is known again.
+    pub fn take_doubtful(&mut self) -> Vec<RoomEffect> {
+        std::mem::take(&mut self.doubtful)
+    }
+
+    /// Of what was in doubt, tells what did happen.
+    pub fn resolve(&self, doubtful: Vec<RoomEffect>, effects: &mut Vec<RoomEffect>) {
+        for effect in doubtful {
+            if let RoomEffect::Membership { user, role, .. } = &effect
+                && self.has(*user) == role.is_some()
+            {
+                effects.push(effect);
+            }
+        }
     }
 
     /// Loading anew failed: it stays broken, and reads go on.
@@ -607,10 +682,12 @@ fn only_event(result: Result<Answer, Failure>) -> Result<Option<Event>, Refusal>
     }
 }
 
-/// Tells those who wait for what could not be stored.
-fn fail(after: Vec<RoomEffect>, effects: &mut Vec<RoomEffect>) {
+/// Tells those who wait for what could not be stored. Comings and goings may have happened all the same.
+fn fail(after: Vec<RoomEffect>, doubtful: &mut Vec<RoomEffect>, effects: &mut Vec<RoomEffect>) {
     for effect in after {
-        if let RoomEffect::Reply { to, result } = effect {
+        if let RoomEffect::Membership { .. } = effect {
+            doubtful.push(effect);
+        } else if let RoomEffect::Reply { to, result } = effect {
             effects.push(RoomEffect::Reply { to, result: result.and_then(|_| Err(storage_unavailable())) });
         }
     }

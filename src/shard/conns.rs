@@ -199,7 +199,13 @@ impl Shard {
             return;
         }
         connection.close = Some(close);
+        let arriving = matches!(connection.phase, Phase::Arriving(_));
         connection.phase = Phase::Over;
+        if arriving {
+            // What waited for the hello must not be heard without it.
+            let waiting = std::mem::take(&mut connection.outbox).bytes();
+            self.conns.outbox_bytes = self.conns.outbox_bytes.saturating_sub(waiting);
+        }
         if let Some(code) = code {
             let bytes = frame(&ServerFrame::Error { id: None, room: None, refusal: code.into() });
             self.push(conn, Class::Control, bytes, now, effects);
@@ -247,6 +253,10 @@ impl Shard {
         let tight = self.conns.outbox_bytes > limits.outbox_budget_bytes;
         let bound = if tight { limits.outbox_bytes / 8 } else { limits.outbox_bytes };
         let Some(connection) = self.conns.get_mut(conn) else { return Push::Shed };
+        if matches!(connection.phase, Phase::Over) && class != Class::Control {
+            // It hears why it is over, and nothing more.
+            return Push::Full;
+        }
         if tight && class == Class::Ephemeral {
             Counters::count(&mut self.counters.shed, ("ephemeral", "budget"));
             return Push::Shed;
@@ -370,6 +380,8 @@ impl Shard {
         let waiting = connection.outbox.bytes();
         connection.outbox = Outbox::default();
         connection.close = None;
+        // Its socket is blocked and nobody looks at it before it moves: the end must be told.
+        connection.dirty = false;
         self.conns.outbox_bytes = self.conns.outbox_bytes.saturating_sub(waiting);
         self.end(conn, close, None, now, effects);
     }

@@ -247,7 +247,8 @@ impl Shard {
                     }
                     Err(refusal) => {
                         if what == What::Resume && matches!(refusal.code, Code::RoomNotFound | Code::NotMember) {
-                            self.open_gate(conn, room);
+                            // The event that said so may have been lost on the way: nothing of this room is for them any more.
+                            self.detach(conn, room, effects);
                             let reload = ServerFrame::Reload { id, room: Some(room), reason: "not_member" };
                             self.control(conn, &reload, now, effects);
                         } else {

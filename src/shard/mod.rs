@@ -89,7 +89,7 @@ pub struct Setup {
 #[derive(Debug)]
 enum Job {
     RoomBatch { room: RoomId, batch: u64 },
-    RoomRead { room: RoomId, purpose: Box<Purpose> },
+    RoomRead { room: RoomId, life: u64, purpose: Box<Purpose> },
     RoomsLoad { rooms: Vec<RoomId> },
     RoomReload { room: RoomId },
     UserLoad { user: UserId },
@@ -111,6 +111,9 @@ pub struct Shard {
     hub: HashMap<RoomId, hub::HubRoom>,
     rates: HashMap<UserId, conns::LocalRate>,
     rooms: HashMap<RoomId, rooms::RoomSlot>,
+    /// Comings and goings in rooms that were lost from memory before it was known whether they happened.
+    doubtful: HashMap<RoomId, Vec<crate::chat::RoomEffect>>,
+    next_life: u64,
     /// Rooms with an open batch, to be handed to the store at the end of the turn.
     touched: Vec<RoomId>,
     /// When rooms have presence or typing to tell.
@@ -155,6 +158,8 @@ impl Shard {
             hub: HashMap::default(),
             rates: HashMap::default(),
             rooms: HashMap::default(),
+            doubtful: HashMap::default(),
+            next_life: 0,
             touched: Vec::new(),
             room_due: BTreeSet::new(),
             subscriptions: HashMap::default(),
@@ -338,8 +343,8 @@ impl Shard {
             (Job::RoomBatch { room, batch }, StoreResult::Written(result)) => {
                 self.room_stored(room, batch, result, now, effects);
             }
-            (Job::RoomRead { room, purpose }, StoreResult::Read(result)) => {
-                self.room_read(room, *purpose, result, now, effects);
+            (Job::RoomRead { room, life, purpose }, StoreResult::Read(result)) => {
+                self.room_read(room, life, *purpose, result, now, effects);
             }
             (Job::RoomsLoad { rooms }, StoreResult::Read(result)) => self.rooms_loaded(rooms, result, now, effects),
             (Job::RoomReload { room }, StoreResult::Read(result)) => self.room_reloaded(room, result, now, effects),

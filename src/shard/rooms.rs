@@ -48,12 +48,14 @@ pub(super) struct Owned {
     touched: bool,
     /// In `Shard::room_due`.
     pub(super) due: Option<Moment>,
-    /// The batch that makes the room is not durable yet.
+    /// The store was asked how the room really is.
     reloading: bool,
+    /// Another one each time the room is loaded: what was read for an earlier one may be older than what was told since.
+    life: u64,
 }
 
 impl Owned {
-    fn new(room: Room, now: Moment) -> Self {
+    fn new(room: Room, life: u64, now: Moment) -> Self {
         Self {
             room,
             listeners: SmallVec::new(),
@@ -62,6 +64,7 @@ impl Owned {
             touched: false,
             due: None,
             reloading: false,
+            life,
         }
     }
 }
@@ -165,7 +168,11 @@ impl Shard {
                     self.write(Job::RoomBatch { room, batch }, Write::Room(write), effects);
                 }
                 RoomEffect::Read { purpose, query } => {
-                    self.read(Job::RoomRead { room, purpose: Box::new(purpose) }, query, effects);
+                    let life = match self.rooms.get(&room) {
+                        Some(RoomSlot::Ready(owned)) => owned.life,
+                        Some(RoomSlot::Loading(_)) | None => 0,
+                    };
+                    self.read(Job::RoomRead { room, life, purpose: Box::new(purpose) }, query, effects);
                 }
                 RoomEffect::Deliver { event, conn, taken } => {
                     if matches!(event.kind, crate::base::EventKind::Message) {
@@ -294,6 +301,7 @@ impl Shard {
     pub(super) fn room_read(
         &mut self,
         room: RoomId,
+        life: u64,
         purpose: Purpose,
         result: Result<Answer, Failure>,
         now: Now,
@@ -304,15 +312,15 @@ impl Shard {
         }
         let mut follows = Vec::new();
         match self.rooms.get_mut(&room) {
-            Some(RoomSlot::Ready(owned)) => owned.room.read(purpose, result, now, &mut follows),
-            // It left memory while it was read: whoever asked asks again.
-            Some(RoomSlot::Loading(_)) | None => match purpose {
+            Some(RoomSlot::Ready(owned)) if owned.life == life => owned.room.read(purpose, result, now, &mut follows),
+            // It left memory or was loaded anew while it was read: whoever asked asks again.
+            Some(RoomSlot::Ready(_) | RoomSlot::Loading(_)) | None => match purpose {
                 Purpose::LookUp { .. } => {}
                 Purpose::Target { to, .. }
                 | Purpose::Marker { to, .. }
                 | Purpose::Page { to, .. }
                 | Purpose::Missed { to, .. } => {
-                    follows.push(RoomEffect::Reply { to, result: Err(Code::RoomNotFound.into()) });
+                    follows.push(RoomEffect::Reply { to, result: Err(storage_unavailable()) });
                 }
             },
         }
@@ -347,8 +355,11 @@ impl Shard {
         let mut failed = false;
         match loaded {
             Ok(Some(loaded)) if !loaded.room.removed => {
-                let owned = Owned::new(Room::loaded(loaded), now.mono);
+                let owned = Owned::new(Room::loaded(loaded), self.next_life(), now.mono);
+                let mut follows = Vec::new();
+                owned.room.resolve(self.doubtful.remove(&room).unwrap_or_default(), &mut follows);
                 self.rooms.insert(room, RoomSlot::Ready(Box::new(owned)));
+                self.follow(room, follows, now, effects);
             }
             Ok(_) => absent = true,
             Err(()) => failed = true,
@@ -378,7 +389,8 @@ impl Shard {
         let mut follows = Vec::new();
         match Room::create(room, *spec, &actor, to, now, &mut follows) {
             Ok(made) => {
-                self.rooms.insert(room, RoomSlot::Ready(Box::new(Owned::new(made, now.mono))));
+                let owned = Owned::new(made, self.next_life(), now.mono);
+                self.rooms.insert(room, RoomSlot::Ready(Box::new(owned)));
                 self.follow(room, follows, now, effects);
             }
             Err(refusal) => self.send_reply(room, to, Err(refusal), false, effects),
@@ -397,12 +409,15 @@ impl Shard {
             Ok(Answer::Rooms(rooms)) => Ok(rooms.into_iter().next().flatten()),
             _ => Err(()),
         };
+        let life = self.next_life();
         let Some(RoomSlot::Ready(owned)) = self.rooms.get_mut(&room) else { return };
         owned.reloading = false;
+        owned.life = life;
+        let mut follows = Vec::new();
         match loaded {
             Ok(Some(loaded)) => {
                 // What became durable without an answer was told to nobody: listeners resync.
-                if owned.room.reloaded(loaded) {
+                if owned.room.reloaded(loaded, &mut follows) {
                     let seq = owned.room.stored().seq;
                     for shard in self.listening_shards(room) {
                         self.send(shard, ShardMessage::Behind { room, seq }, effects);
@@ -411,16 +426,29 @@ impl Shard {
                 self.touch(room);
             }
             // It was to be made, and was not.
-            Ok(None) => self.drop_room(room),
+            Ok(None) => {
+                owned.room.send_away(&mut follows);
+                self.drop_room(room);
+            }
             // Reads fail too: the next request finds it absent from memory and asks again.
             Err(()) => {
+                owned.room.send_away(&mut follows);
+                let doubtful = owned.room.take_doubtful();
+                if !doubtful.is_empty() {
+                    self.doubtful.entry(room).or_default().extend(doubtful);
+                }
                 for shard in self.listening_shards(room) {
                     self.send(shard, ShardMessage::Lost { room }, effects);
                 }
                 self.drop_room(room);
             }
         }
-        let _ = now;
+        self.follow(room, follows, now, effects);
+    }
+
+    fn next_life(&mut self) -> u64 {
+        self.next_life += 1;
+        self.next_life
     }
 
     // ---- time ----

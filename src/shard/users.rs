@@ -4,8 +4,8 @@ use crate::auth::Claims;
 use crate::base::limits::REST_AFTER_MS;
 use crate::base::time::Now;
 use crate::base::{
-    ClientId, Close, Code, ConnId, DeviceId, Number, Position, RoomId, Seq, SessionId, ShardId, Status, StreamKind,
-    UserId, WallTime,
+    ClientId, Close, Code, ConnId, DeviceId, Number, Position, RoomId, Seq, SessionId, ShardId, Status, StreamEvent,
+    StreamKind, UserId, WallTime,
 };
 use crate::chat::UserCommand;
 use crate::connection::Welcome;
@@ -282,13 +282,19 @@ impl Shard {
             return;
         }
         person.stream_head = events.last().map_or(person.stream_head, |last| last.seq);
+        self.tell_stream(user, events, effects);
+        self.stream_flush(user, effects);
+    }
+
+    /// Entries are durable: all connections of the user learn of them.
+    fn tell_stream(&mut self, user: UserId, events: Vec<StreamEvent>, effects: &mut Effects) {
+        let Some(UserSlot::Ready(person)) = self.users.get(&user) else { return };
         let shards = person.shards();
         for event in events {
             for &shard in &shards {
                 self.send(shard, ShardMessage::Stream { event: Box::new(event.clone()) }, effects);
             }
         }
-        self.stream_flush(user, effects);
     }
 
     pub(super) fn stream_ask(
@@ -416,16 +422,17 @@ impl Shard {
         now: Now,
         effects: &mut Effects,
     ) {
+        let mut durable = Vec::new();
         let done = match (self.users.get_mut(&user), result) {
             (Some(UserSlot::Ready(person)), Ok(Answer::User(Some(loaded)))) => {
                 person.user = loaded.user;
                 if person.stream_in_flight.is_empty() {
-                    // Entries that did become durable are not written again.
-                    let known = loaded.stream_head.0.saturating_sub(person.stream_head.0);
-                    for _ in 0..known {
-                        person.stream_waiting.pop_front();
+                    // Entries that did become durable are not written again; nobody was told of them yet.
+                    while person.stream_head < loaded.stream_head {
+                        person.stream_head = person.stream_head.next();
+                        let Some((kind, at)) = person.stream_waiting.pop_front() else { continue };
+                        durable.push(StreamEvent { user, seq: person.stream_head, at, kind });
                     }
-                    person.stream_head = person.stream_head.max(loaded.stream_head);
                 }
                 person.sessions = loaded.sessions;
                 true
@@ -441,6 +448,7 @@ impl Shard {
             effects.answers.push((ask, answer));
         }
         if done {
+            self.tell_stream(user, durable, effects);
             self.end_invalid(user, effects);
             self.stream_flush(user, effects);
         } else {

@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["base"]),
     ("metrics", &[]),
     ("shard", &["base", "chat", "wire", "auth", "connection", "store", "metrics"]),
+    ("sim", &["base", "chat", "wire", "auth", "connection", "store", "metrics", "shard"]),
     // The shell.
     ("store/backends", &["base", "store", "metrics", "shard", "keys"]),
     ("metrics/expose", &["metrics", "store/backends"]),
