@@ -97,12 +97,9 @@ impl Failed {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Configuration(_) => ExitCode::from(2),
-            Self::Log(_)
-            | Self::App(_)
-            | Self::Machine
-            | Self::Data(_)
-            | Self::Damaged(_)
-            | Self::Terminal(_) => ExitCode::FAILURE,
+            Self::Log(_) | Self::App(_) | Self::Machine | Self::Data(_) | Self::Damaged(_) | Self::Terminal(_) => {
+                ExitCode::FAILURE
+            }
         }
     }
 }
