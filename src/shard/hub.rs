@@ -8,9 +8,9 @@ use bytes::Bytes;
 use crate::base::time::Now;
 use crate::base::{ConnId, EventKind, Position, RoomId, Seq, StreamEvent, StreamKind, UserId};
 use crate::chat::presence::Told;
-use crate::connection::frame;
 use crate::connection::gate::Gate;
 use crate::connection::outbox::{Class, Push};
+use crate::connection::{Phase, frame};
 use crate::metrics::Counters;
 use crate::wire::frame::ServerFrame;
 
@@ -190,7 +190,7 @@ impl Shard {
     /// Closes a room's gate for a connection and tells it from where to resume.
     fn gate(&mut self, conn: ConnId, room: RoomId, position: Position, now: Now, effects: &mut Effects) {
         let Some(connection) = self.conns.get_mut(conn) else { return };
-        if connection.gates.close(room, Gate::Shed) {
+        if !matches!(connection.phase, Phase::Over) && connection.gates.close(room, Gate::Shed) {
             let bytes = frame(&ServerFrame::Resync { room, position });
             self.push(conn, Class::Control, bytes, now, effects);
         }

@@ -345,7 +345,11 @@ impl Shard {
         effects: &mut Effects,
     ) {
         let result = match result {
-            Ok(Answer::Stream(events)) => {
+            Ok(Answer::Stream(mut events)) => {
+                // The store may have an entry of which we do not know yet that it is durable: it is told when we do.
+                if let Some(UserSlot::Ready(person)) = self.users.get(&user) {
+                    events.retain(|event| event.seq <= person.stream_head);
+                }
                 let upto = events.last().map_or(from, |last| last.seq);
                 let head = match self.users.get(&user) {
                     Some(UserSlot::Ready(person)) => person.stream_head,

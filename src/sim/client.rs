@@ -220,7 +220,8 @@ impl Client {
             return;
         }
         let nowhere = RoomId(uuid::Uuid::from_u128(u128::from(rng.next())));
-        let kind = rng.pick(&["chat", "join", "leave", "delete", "history", "read", "resume", "typing"]).unwrap_or("chat");
+        let kind =
+            rng.pick(&["chat", "join", "leave", "delete", "history", "read", "resume", "typing"]).unwrap_or("chat");
         for room in [private, nowhere] {
             let id = Self::id(world, rng);
             let frame = match kind {
@@ -331,7 +332,6 @@ impl Client {
         }
         if let Link::Live(conn) = self.link {
             for text in say {
-                if std::env::var("SIM_TRACE").is_ok_and(|t| t == self.number.to_string()) { eprintln!("{at} c{} -> {}", self.number, text.replace("-0000-0000-","~").replace(" word","")); }
                 world.say(conn, text);
             }
         }
@@ -345,7 +345,6 @@ impl Client {
         let id = frame["id"].as_str().unwrap_or_default().to_owned();
         let room = frame["room_id"].as_str().and_then(|text| text.parse::<RoomId>().ok());
         let at = Self::at(world);
-        if std::env::var("SIM_TRACE").is_ok_and(|t| t == self.number.to_string()) && !matches!(kind, "presence"|"typing"|"history") { eprintln!("{at} c{} {:?} {}", self.number, self.link, frame.to_string().chars().take(1200).collect::<String>().replace("-0000-0000-","~").replace(" word","")); }
         if kind != "chat"
             && let Some(probed) = self.probes.remove(&id)
         {
@@ -401,8 +400,7 @@ impl Client {
             ("error", _) => self.error(frame, &id, at, model),
             ("resumed", None) => {
                 self.asked.remove(&id);
-                self.stream_resume =
-                    if frame["metadata"]["more"] == true { Resume::Wanted(at) } else { Resume::No };
+                self.stream_resume = if frame["metadata"]["more"] == true { Resume::Wanted(at) } else { Resume::No };
                 let seq = frame["seq"].as_u64().unwrap_or_default();
                 if seq > self.stream {
                     model.wrong(format!("{who}: resumed its stream to {seq} and got entries up to {}", self.stream));
@@ -595,7 +593,8 @@ impl Client {
             (Some(("leave", ..)), Some(room)) => self.forget(room),
             (Some(("delete", _, target)), Some(room)) => {
                 if let Some(seq) = seq {
-                    let own = json!({"type": "delete", "seq": seq, "user_id": self.user, "metadata": {"target_seq": target}});
+                    let own =
+                        json!({"type": "delete", "seq": seq, "user_id": self.user, "metadata": {"target_seq": target}});
                     self.own_event(room, seq, &own, at, model);
                 }
             }

@@ -101,8 +101,7 @@ impl Model {
             let query = Query::Rooms { rooms: vec![room], answered_since: WallTime(0), answered_max: 0 };
             let Ok(Answer::Rooms(mut found)) = world.store.read(&query) else { continue };
             let Some(loaded) = found.pop().flatten() else { continue };
-            let query =
-                Query::Events { room, span: Span::After(Seq(0)), limit: usize::MAX, bytes_max: usize::MAX };
+            let query = Query::Events { room, span: Span::After(Seq(0)), limit: usize::MAX, bytes_max: usize::MAX };
             let Ok(Answer::Events(events)) = world.store.read(&query) else { continue };
             logs.insert(room, (loaded, events));
         }
@@ -141,7 +140,10 @@ impl Model {
                 }
                 let text = self.sent.get(&(event.user, room, id.to_string()));
                 if event.status == EventStatus::Live && text != Some(&event.content) {
-                    self.wrong(format!("{} of {room} was stored as {:?} and sent as {text:?}", event.seq, event.content));
+                    self.wrong(format!(
+                        "{} of {room} was stored as {:?} and sent as {text:?}",
+                        event.seq, event.content
+                    ));
                 }
             }
         }
@@ -153,7 +155,10 @@ impl Model {
         let mine = self.acked.iter().filter(|((_, acked_in, _), _)| *acked_in == room);
         let lost = mine.filter(|((user, _, id), seq)| ids.get(&(*user, id.clone())) != Some(seq)).next();
         if let Some(((_, _, id), seq)) = lost {
-            let what = format!("{id} was acknowledged as {seq} of {room}; the store has {:?}", ids.iter().find(|((_, i), _)| i == id));
+            let what = format!(
+                "{id} was acknowledged as {seq} of {room}; the store has {:?}",
+                ids.iter().find(|((_, i), _)| i == id)
+            );
             self.wrong(what);
         }
     }
@@ -166,7 +171,10 @@ impl Model {
         if let Ok(Answer::User(Some(user))) = world.store.read(&Query::User(client.user))
             && user.stream_head.0 != client.stream
         {
-            self.wrong(format!("{who} stands at {} of its stream, which stands at {}", client.stream, user.stream_head));
+            self.wrong(format!(
+                "{who} stands at {} of its stream, which stands at {}",
+                client.stream, user.stream_head
+            ));
         }
         for (room, (loaded, events)) in logs {
             let member = member(loaded, client.user);
@@ -192,7 +200,11 @@ impl Model {
                 // What was taken back while one was not in the room was told to others.
                 let deletion = |e: &&Event| e.kind == EventKind::Deletion { target: event.seq };
                 let live = events.iter().find(deletion).is_none_or(|e| !member.may_read(e.seq));
-                if *kind == "chat" && live != text.is_some() && (live || text.is_some()) && !(live && event.content.is_empty()) {
+                if *kind == "chat"
+                    && live != text.is_some()
+                    && (live || text.is_some())
+                    && !(live && event.content.is_empty())
+                {
                     self.wrong(format!("{who} shows {text:?} for {} of {room}, {:?}", event.seq, event.status));
                 }
             }

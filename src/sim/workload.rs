@@ -238,6 +238,10 @@ impl Run {
             }
         }
         let who: Vec<_> = self.clients.iter().filter(|c| !c.settled()).collect();
-        Err(format!("it never came to rest (quiet: {}): {:?}", self.world.quiet(), who.iter().map(|c| c.waits_for()).collect::<Vec<_>>()))
+        Err(format!(
+            "it never came to rest (quiet: {}): {:?}",
+            self.world.quiet(),
+            who.iter().map(|c| c.waits_for()).collect::<Vec<_>>()
+        ))
     }
 }

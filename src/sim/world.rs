@@ -7,13 +7,13 @@ use std::sync::Arc;
 use crate::auth::claims::Rules;
 use crate::auth::keyset::{Algorithm, Key};
 use crate::auth::token::{KeyId, Verifier, sign_with_secret};
+use crate::base::limits::Limits;
 use crate::base::limits::{OUTBOX_RESERVE_BYTES, SILENT_MS, WRITE_BYTES_MAX};
 use crate::base::time::Now;
-use crate::base::limits::Limits;
 use crate::base::{Close, ConnId, Moment, Refusal, ShardId, UserId, WallTime};
 use crate::shard::{
-    Ask, AskAnswer, AskId, Effects, Input, NameKeys, Opened, Placement, Setup, Shard, ShardMessage, StoreOp, StoreResult,
-    StoreToken,
+    Ask, AskAnswer, AskId, Effects, Input, NameKeys, Opened, Placement, Setup, Shard, ShardMessage, StoreOp,
+    StoreResult, StoreToken,
 };
 use crate::store::memory::Memory;
 use crate::store::{Answer, Backend as _, Failure, Query, Write};
@@ -417,7 +417,9 @@ impl World {
                 }
                 Err(failure())
             } else {
-                self.store.write_each(vec![write]).and_then(|mut results| results.pop().unwrap_or_else(|| Err(failure())))
+                self.store
+                    .write_each(vec![write])
+                    .and_then(|mut results| results.pop().unwrap_or_else(|| Err(failure())))
             };
             if let Err(Failure::Misuse(what) | Failure::Damaged(what)) = &result {
                 self.wrong = Some(format!("the store was used wrongly: {what}"));
