@@ -1,6 +1,6 @@
 //! Identifiers as types of their own, so that no room's id is ever taken for a user's.
 //!
-//! `Seq`, `Number` and `Epoch` are dense or rising counters (DESIGN words); `MessageId` is a UUIDv8 that carries its `Seq`.
+//! `Seq`, `Number` and `Epoch` are dense or rising counters; `MessageId` is a UUIDv8 that carries its `Seq`.
 
 use std::fmt;
 use std::str::FromStr;

@@ -23,7 +23,7 @@ fn two_connections_share_one_rate() {
     let answers: Vec<_> = sent.iter().map(|&(which, id)| (which, id, sockets[which].answer(id))).collect();
     let took = since.elapsed();
     let done = answers.iter().filter(|(_, _, a)| a["type"] == "ack").count();
-    // 20 at once and 10 a second; shares lent to two shards may overshoot by one burst each (DESIGN 5).
+    // 20 at once and 10 a second; shares lent to two shards may overshoot by one burst each.
     let allowed = 20 + 2 * 20 + usize::try_from(took.as_millis() / 100).expect("a count") + 1;
     assert!(done >= 20, "{done} of 120 within {took:?}");
     assert!(done <= allowed && done < 120, "{done} of 120 within {took:?}");
