@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-crash check fmt clippy pure deny tidy bench load fuzz judges clean-data
+.PHONY: help run test test-crash check fmt clippy pure deny tidy sim bench load fuzz judges clean-data
 
 # One choice of features and two profiles: dev for tests and checks, release for whoever runs or measures it.
 # `make run PROFILE=dev` starts sooner after a change and runs slower.
@@ -30,6 +30,9 @@ test-crash: ## A hundred rounds of SIGKILL under load, each transcript held agai
 	CAUSERIE_CRASH_ROUNDS=100 $(CARGO) test --locked --test crash -- --nocapture
 
 check: fmt clippy pure deny tidy ## Format, lints, the pure half alone, dependencies, the house rules.
+
+sim: ## The seeded simulation (src/sim): SIM_SEEDS=n tries more seeds, SIM_FIRST=seed SIM_SEEDS=1 one again.
+	$(CARGO) test --locked --lib sim:: -- --nocapture
 
 fmt: ## Whether all is formatted.
 	$(CARGO) fmt --all --check

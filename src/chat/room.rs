@@ -610,7 +610,7 @@ impl Room {
     pub fn send_away(&mut self, effects: &mut Vec<RoomEffect>) {
         let waiting = std::mem::take(&mut self.behind_barrier);
         let parked: BTreeMap<_, _> = std::mem::take(&mut self.parked).into_iter().collect();
-        for waiting in waiting.into_iter().chain(parked.into_iter().flat_map(|(_, queue)| queue)) {
+        for waiting in waiting.into_iter().chain(parked.into_values().flatten()) {
             effects.push(RoomEffect::Reply { to: waiting.to, result: Err(storage_unavailable()) });
         }
     }

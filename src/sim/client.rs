@@ -219,7 +219,7 @@ impl Client {
         if !matches!(self.link, Link::Live(_)) {
             return;
         }
-        let nowhere = RoomId(uuid::Uuid::from_u128(u128::from(rng.next())));
+        let nowhere = RoomId(uuid::Uuid::from_u128(u128::from(rng.any())));
         let kind =
             rng.pick(&["chat", "join", "leave", "delete", "history", "read", "resume", "typing"]).unwrap_or("chat");
         for room in [private, nowhere] {
@@ -457,10 +457,8 @@ impl Client {
                     self.look_at(room, seq, &event, model);
                 }
             }
-            ("presence" | "typing", Some(room)) => {
-                if !self.rooms.contains_key(&room) {
-                    model.wrong(format!("{who}: hears of who is in {room}, where it never was"));
-                }
+            ("presence" | "typing", Some(room)) if !self.rooms.contains_key(&room) => {
+                model.wrong(format!("{who}: hears of who is in {room}, where it never was"));
             }
             _ => {}
         }
@@ -492,10 +490,12 @@ impl Client {
     fn look_at(&mut self, room: RoomId, seq: u64, event: &Value, model: &mut Model) {
         let text = event["content"].as_str().map(str::to_owned);
         let kind = event["type"].as_str().unwrap_or_default().to_owned();
-        if let Some(known) = self.rooms.get(&room) {
-            if kind == "chat" && text.is_some() && known.gone.contains(&seq) {
-                model.wrong(format!("client {}: {seq} of {room} was shown after it was taken back", self.number));
-            }
+        if let Some(known) = self.rooms.get(&room)
+            && kind == "chat"
+            && text.is_some()
+            && known.gone.contains(&seq)
+        {
+            model.wrong(format!("client {}: {seq} of {room} was shown after it was taken back", self.number));
         }
         model.seen(self.user, room, Seq(seq), &kind, text.as_deref(), self.number);
     }

@@ -31,7 +31,7 @@ impl Rng {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn any(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -41,7 +41,7 @@ impl Rng {
 
     /// A number below `n` (0 when `n` is 0).
     pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n.max(1)
+        self.any() % n.max(1)
     }
 
     /// A number from `from` to `to`, both included.
@@ -62,7 +62,7 @@ impl Rng {
     /// A UUIDv7 made at this time.
     pub fn uuid_v7(&mut self, unix_ms: u64) -> uuid::Uuid {
         let high = (unix_ms << 16) | 0x7000 | self.below(0x1000);
-        let low = (self.next() >> 2) | (1 << 63);
+        let low = (self.any() >> 2) | (1 << 63);
         uuid::Uuid::from_u64_pair(high, low)
     }
 }

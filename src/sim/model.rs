@@ -80,7 +80,7 @@ impl Model {
         plain["room_id"] = Value::Null;
         plain["timestamp"] = Value::Null;
         let expected = match frame["type"].as_str() {
-            Some("reload") => r#"reload not_member"#.to_owned(),
+            Some("reload") => "reload not_member".to_owned(),
             _ => "error room_not_found".to_owned(),
         };
         let word = frame["metadata"]["reason"].as_str().unwrap_or(code);
@@ -88,7 +88,8 @@ impl Model {
             self.wrong(format!("an outsider asked for {room} and was told {frame}"));
         }
         let shape = self.probes.entry(expected).or_insert_with(|| plain.to_string());
-        if *shape != plain.to_string() {
+        let plain = plain.to_string();
+        if *shape != plain {
             let other = shape.clone();
             self.wrong(format!("an outsider can tell {plain} from {other}"));
         }
@@ -152,8 +153,8 @@ impl Model {
                 self.wrong(format!("{} of {room} and its deletion do not fit", event.seq));
             }
         }
-        let mine = self.acked.iter().filter(|((_, acked_in, _), _)| *acked_in == room);
-        let lost = mine.filter(|((user, _, id), seq)| ids.get(&(*user, id.clone())) != Some(seq)).next();
+        let mut mine = self.acked.iter().filter(|((_, acked_in, _), _)| *acked_in == room);
+        let lost = mine.find(|((user, _, id), seq)| ids.get(&(*user, id.clone())) != Some(seq));
         if let Some(((_, _, id), seq)) = lost {
             let what = format!(
                 "{id} was acknowledged as {seq} of {room}; the store has {:?}",

@@ -33,7 +33,7 @@ const USERS: usize = 5;
 
 fn user(n: usize) -> UserId {
     let mut rng = Rng::new(n as u64);
-    UserId(Uuid::from_u64_pair(rng.next(), rng.next()))
+    UserId(Uuid::from_u64_pair(rng.any(), rng.any()))
 }
 
 /// A run: `steps` of something happening, then all comes to rest and is compared.
@@ -57,7 +57,7 @@ pub fn run(seed: u64, steps: u64) -> Result<Report, String> {
         limits,
     };
     let mut run = Run {
-        world: World::new(config, Rng::new(rng.next())),
+        world: World::new(config, Rng::new(rng.any())),
         model: Model::default(),
         clients: Vec::new(),
         public: Vec::new(),
@@ -101,7 +101,7 @@ impl Run {
             self.step(0)?;
         }
         for n in 0..4u64 {
-            let room = RoomId(Uuid::from_u128(u128::from(self.rng.next())));
+            let room = RoomId(Uuid::from_u128(u128::from(self.rng.any())));
             let name = format!("room {n}");
             let name_key = self.world.store.name_key(NameKind::Room, &name);
             let kind = if n < 2 { RoomType::Public } else { RoomType::Private };
