@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use crate::base::limits::{ANSWERED_IDS, CLIENT_ID_AHEAD_MS, REST_AFTER_MS, WAITING_PER_ROOM_MAX};
 use crate::base::time::Now;
 use crate::base::{Code, Moment, Refusal, RoomId, ShardId, Status, UserId, WallTime};
-use crate::chat::room::storage_unavailable;
+use crate::chat::room::{STORE_RETRY_MS, storage_unavailable};
 use crate::chat::{Purpose, ReplyTo, Room, RoomCommand, RoomEffect};
 use crate::connection::frame;
 use crate::metrics::Counters;
@@ -361,8 +361,19 @@ impl Shard {
                 self.rooms.insert(room, RoomSlot::Ready(Box::new(owned)));
                 self.follow(room, follows, now, effects);
             }
-            Ok(_) => absent = true,
-            Err(()) => failed = true,
+            Ok(_) => {
+                absent = true;
+                // A room that is gone has nobody in it; one that was not made never had.
+                let gone = self.doubtful.remove(&room).unwrap_or_default();
+                let happened = |effect: &RoomEffect| matches!(effect, RoomEffect::Membership { role: None, .. });
+                self.follow(room, gone.into_iter().filter(happened).collect(), now, effects);
+            }
+            Err(()) => {
+                failed = true;
+                if self.doubtful.contains_key(&room) {
+                    self.room_due.insert((now.mono.plus_ms(STORE_RETRY_MS), room));
+                }
+            }
         }
         for work in waiting {
             match work {
@@ -436,6 +447,7 @@ impl Shard {
                 let doubtful = owned.room.take_doubtful();
                 if !doubtful.is_empty() {
                     self.doubtful.entry(room).or_default().extend(doubtful);
+                    self.room_due.insert((now.mono.plus_ms(STORE_RETRY_MS), room));
                 }
                 for shard in self.listening_shards(room) {
                     self.send(shard, ShardMessage::Lost { room }, effects);
@@ -459,6 +471,12 @@ impl Shard {
             && due <= now.mono
         {
             self.room_due.pop_first();
+            if self.doubtful.contains_key(&room) && !self.rooms.contains_key(&room) {
+                // Somebody came or went, perhaps: it is found out without waiting for a request.
+                self.rooms.insert(room, RoomSlot::Loading(Vec::new()));
+                self.load_rooms(vec![room], now, effects);
+                continue;
+            }
             let Some(RoomSlot::Ready(owned)) = self.rooms.get_mut(&room) else { continue };
             owned.due = None;
             let (told, stopped) = owned.room.present.due(now.mono);
