@@ -408,7 +408,8 @@ impl Client {
             }
             ("resumed", Some(room)) => {
                 self.asked.remove(&id);
-                let Some(known) = self.rooms.get_mut(&room) else { return };
+                // Whoever has left passes over what comes of a room, and so over where that would lead.
+                let Some(known) = self.rooms.get_mut(&room).filter(|known| known.member) else { return };
                 let seq = frame["seq"].as_u64().unwrap_or_default();
                 // What was kept aside up to there is shown: the places between it were not this client's to read.
                 let beyond = known.aside.split_off(&(seq + 1));
