@@ -12,7 +12,7 @@ const ONCE_FAILED: &[(u64, &str)] = &[
     (59, "an ended connection was told to resume"),
 ];
 
-// Open: seed 55 still fails: when a leaving and a coming back were stored although their writes had failed, a client learns of them by resume
+// Open: seed 55 still fails. Probably: when a leaving and a coming back were stored although their writes had failed, a client learns of them by resume
 // alone, and the client here does not take its own `join` among missed events for being in again.
 
 fn seeds() -> u64 {
