@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{ClientId, ConnId, Event, Moment, Number, Refusal, Role, SessionId, ShardId, UserId, WallTime};
+use crate::base::{ClientId, ConnId, Event, Moment, Number, Refusal, Role, ShardId, UserId, WallTime};
 use crate::store::{Query, RoomWrite};
 
 use super::RoomReply;
@@ -110,8 +110,6 @@ pub enum RoomEffect {
         role: Option<Role>,
         /// Who did it.
         by: UserId,
-        /// By which session (whose own connection knows already).
-        session: Option<SessionId>,
         /// When.
         at: WallTime,
     },

@@ -95,13 +95,7 @@ impl Room {
         self.active += 1;
         self.keep(member);
         self.append(event, to, now.mono);
-        self.then(RoomEffect::Membership {
-            user,
-            role: Some(role),
-            by: actor.user,
-            session: (actor.user == user).then_some(actor.session),
-            at: now.wall,
-        });
+        self.then(RoomEffect::Membership { user, role: Some(role), by: actor.user, at: now.wall });
         Ok(())
     }
 
@@ -146,13 +140,7 @@ impl Room {
         }
         self.present.forget(user, now.mono);
         self.append(event, to, now.mono);
-        self.then(RoomEffect::Membership {
-            user,
-            role: None,
-            by: actor.user,
-            session: (actor.user == user).then_some(actor.session),
-            at: now.wall,
-        });
+        self.then(RoomEffect::Membership { user, role: None, by: actor.user, at: now.wall });
         self.then(RoomEffect::Reply { to, result: Ok(RoomReply::Done { at: now.wall }) });
     }
 

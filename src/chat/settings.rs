@@ -98,7 +98,7 @@ impl Room {
         room.append(event, to, now.mono);
         let members: Vec<(UserId, Role)> = room.members.values().map(|m| (m.user, m.role)).collect();
         for (user, role) in members {
-            room.then(RoomEffect::Membership { user, role: Some(role), by: actor.user, session: None, at: now.wall });
+            room.then(RoomEffect::Membership { user, role: Some(role), by: actor.user, at: now.wall });
         }
         let entry = Box::new(room.entry_at(actor.user, room.head));
         room.then(RoomEffect::Reply { to, result: Ok(RoomReply::Entry { entry, created: true, joined: true }) });
@@ -215,7 +215,7 @@ impl Room {
                 let member = member.clone();
                 self.keep(member);
             }
-            self.then(RoomEffect::Membership { user, role: None, by: actor.user, session: None, at: now.wall });
+            self.then(RoomEffect::Membership { user, role: None, by: actor.user, at: now.wall });
         }
         self.active = 0;
         self.then(RoomEffect::Reply { to, result: Ok(RoomReply::Done { at: now.wall }) });

@@ -20,7 +20,7 @@ impl Shard {
             Some(UserSlot::Ready(_)) => self.user_work(user, work, now, effects),
             Some(UserSlot::Loading(waiting)) => {
                 if waiting.len() >= crate::base::limits::WAITING_PER_ROOM_MAX && work.may_be_refused() {
-                    self.refuse_work(work, Refusal::new(Code::Busy).retry_after(200), now, effects);
+                    self.refuse_work(work, Refusal::new(Code::Busy).retry_after(200), effects);
                 } else {
                     waiting.push(work);
                 }
@@ -60,13 +60,13 @@ impl Shard {
                 };
                 match claims {
                     Some(claims) => self.create_user(&claims, 0, now, effects),
-                    None => self.refuse_all(user, &Code::SessionEnded.into(), now, effects),
+                    None => self.refuse_all(user, &Code::SessionEnded.into(), effects),
                 }
             }
             Err(failure) => {
                 let kind = super::rooms::failure_kind(&failure);
                 crate::metrics::Counters::count(&mut self.counters.store_failures, kind);
-                self.refuse_all(user, &storage_unavailable(), now, effects);
+                self.refuse_all(user, &storage_unavailable(), effects);
             }
         }
     }
@@ -133,19 +133,19 @@ impl Shard {
             Ok(Outcome::Done { .. } | Outcome::Exists) => {
                 self.read(Job::UserLoad { user }, Query::User(user), effects);
             }
-            _ => self.refuse_all(user, &storage_unavailable(), now, effects),
+            _ => self.refuse_all(user, &storage_unavailable(), effects),
         }
     }
 
-    fn refuse_all(&mut self, user: UserId, refusal: &Refusal, now: Now, effects: &mut Effects) {
+    fn refuse_all(&mut self, user: UserId, refusal: &Refusal, effects: &mut Effects) {
         if let Some(UserSlot::Loading(waiting)) = self.users.remove(&user) {
             for work in waiting {
-                self.refuse_work(work, refusal.clone(), now, effects);
+                self.refuse_work(work, refusal.clone(), effects);
             }
         }
     }
 
-    fn refuse_work(&mut self, work: UserWork, refusal: Refusal, now: Now, effects: &mut Effects) {
+    fn refuse_work(&mut self, work: UserWork, refusal: Refusal, effects: &mut Effects) {
         match work {
             UserWork::Connect(connect) => {
                 let close = match refusal.code {
@@ -169,7 +169,6 @@ impl Shard {
                 self.send(conn.shard, ShardMessage::StreamMissed(Box::new(missed)), effects);
             }
         }
-        let _ = now;
     }
 
     /// Does this session live, and whose is it?

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::auth::Claims;
 use crate::base::{
-    ClientId, Close, Code, ConnId, DeviceId, Event, Moment, Number, Position, Refusal, Role, RoomId, Seq, SessionId,
-    Status, StreamEvent, UserId, WallTime,
+    ClientId, Close, Code, ConnId, DeviceId, Event, Moment, Number, Position, Refusal, Role, RoomId, Seq, Status,
+    StreamEvent, UserId, WallTime,
 };
 use crate::chat::presence::Told;
 use crate::chat::{Actor, ReplyTo, RoomCommand, RoomEntry, RoomReply};
@@ -269,8 +269,6 @@ pub struct MembershipChange {
     pub role: Option<Role>,
     /// Who did it.
     pub by: UserId,
-    /// By which session.
-    pub session: Option<SessionId>,
     /// When.
     pub at: WallTime,
 }

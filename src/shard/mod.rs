@@ -270,7 +270,7 @@ impl Shard {
         self.rooms_due(now, effects);
         self.users_due(now, effects);
         if self.sweep.due(now.mono) {
-            self.sweep_begin(now, effects);
+            self.sweep_begin(effects);
         }
         if now.mono >= self.next_rest {
             self.next_rest = now.mono.plus_ms(REST_EVERY_MS);

@@ -47,13 +47,13 @@ impl Sweep {
 }
 
 impl Shard {
-    pub(super) fn sweep_begin(&mut self, now: Now, effects: &mut Effects) {
+    pub(super) fn sweep_begin(&mut self, effects: &mut Effects) {
         // No second walk before this one is over.
         self.sweep.next = None;
-        self.sweep_ids(None, now, effects);
+        self.sweep_ids(None, effects);
     }
 
-    fn sweep_ids(&mut self, after: Option<RoomId>, _now: Now, effects: &mut Effects) {
+    fn sweep_ids(&mut self, after: Option<RoomId>, effects: &mut Effects) {
         self.read(Job::Sweep(Step::Ids), Query::RoomIds { after, limit: ROOMS_PER_STEP }, effects);
     }
 
@@ -118,7 +118,7 @@ impl Shard {
             self.read(Job::Sweep(Step::Cut { room, rest: rooms, last }), query, effects);
             return;
         }
-        self.sweep_ids(Some(last), now, effects);
+        self.sweep_ids(Some(last), effects);
     }
 }
 

@@ -185,8 +185,8 @@ impl Shard {
                     self.listen(room, conn.shard);
                     subscribed = Some(conn);
                 }
-                RoomEffect::Membership { user, role, by, session, at } => {
-                    let change = MembershipChange { user, room, role, by, session, at };
+                RoomEffect::Membership { user, role, by, at } => {
+                    let change = MembershipChange { user, room, role, by, at };
                     let message = ShardMessage::Membership(Box::new(change));
                     self.send(self.setup.placement.of_user(user), message, effects);
                 }

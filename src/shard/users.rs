@@ -230,7 +230,7 @@ impl Shard {
     // ---- rooms and the stream ----
 
     fn membership(&mut self, change: MembershipChange, now: Now, effects: &mut Effects) {
-        let MembershipChange { user, room, role, by, at, .. } = change;
+        let MembershipChange { user, room, role, by, at } = change;
         let Some(UserSlot::Ready(person)) = self.users.get_mut(&user) else { return };
         person.used = now.mono;
         let kind = match role {
