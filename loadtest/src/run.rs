@@ -17,7 +17,7 @@ use crate::http::Http;
 use crate::observe::{Usage, usage};
 use crate::plan::Plan;
 use crate::prepare::{self, Ready, User};
-use crate::report::{Report, ServerUse, Times};
+use crate::report::old::{Report, ServerUse, Times};
 use crate::{Context as _, Failure};
 
 /// Carries a plan out.
