@@ -10,19 +10,23 @@
 //! | [`plan`] | what a run is made of |
 //! | [`prepare`] | rooms, members and connections before the clock starts |
 //! | [`drive`] | the open loop: one thread, many connections, sends on a schedule |
-//! | [`observe`] | CPU seconds and memory of a process, from `/proc` |
+//! | [`observe`] | CPU seconds and memory of a process, from `/proc`, and the server's part of a report |
+//! | [`scrape`] | the server's own counters, from `/metrics` |
+//! | [`machine`] | on what machine a run was made |
 //! | [`run`] | one run from end to end |
-//! | [`report`] | what came out, as JSON and as a table |
+//! | [`report`] | what came out: JSON, a table, a page, and what differs between two |
 
 pub mod check;
 pub mod client;
 pub mod drive;
 pub mod http;
+pub mod machine;
 pub mod observe;
 pub mod plan;
 pub mod prepare;
 pub mod report;
 pub mod run;
+pub mod scrape;
 pub mod tls;
 pub mod token;
 
