@@ -315,7 +315,7 @@ pub const NAMES: &[&str] = &["causerie"];
 /// When there is none; the text lists those that are.
 pub fn by_name(name: &str) -> Result<Box<dyn Adapter>, Failure> {
     match name {
-        "causerie" => Ok(Box::new(native::Native::default())),
+        "causerie" => Ok(Box::new(native::Native)),
         _ => Err(Failure::new("--adapter", format!("{name:?} is not one of {}", NAMES.join(", ")))),
     }
 }
