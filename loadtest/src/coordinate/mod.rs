@@ -19,6 +19,8 @@ mod identity;
 pub mod join;
 pub mod lead;
 mod line;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::time::Duration;
