@@ -7,7 +7,7 @@
 //! The stamps need no tolerance: behind every delivery and every ack goes a ping. A client answers it after it has read what stood
 //! before it, so the moment of reading lies between the stamp of sending and the arrival of the pong, however noisy the machine is.
 
-#![allow(dead_code)] // each test binary uses its part
+#![allow(dead_code, unused_imports)] // each test binary uses its part
 
 mod faults;
 mod rest;
@@ -20,6 +20,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use causerie_load::report::Report;
+use causerie_load::scenario::Scenario;
+use causerie_load::target::Target;
+use causerie_load::token::Issuer;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use uuid::Uuid;
 
@@ -136,6 +140,23 @@ impl Fake {
     /// The certificate as a file would hold it.
     pub fn pem(&self) -> &str {
         &self.pem
+    }
+
+    /// The plan of a run of this scenario against it.
+    pub fn plan(&self, scenario: &str) -> causerie_load::plan::Plan {
+        let target = Target {
+            url: format!("wss://{}/ws/chat", self.address),
+            address: self.address.clone(),
+            path: "/ws/chat".to_owned(),
+            tls: Some(self.trust().config().unwrap()),
+        };
+        let scenario = Scenario::read(scenario).and_then(Scenario::checked).unwrap();
+        causerie_load::plan::Plan::new(target, scenario, Issuer::go42("a secret that nobody looks at"))
+    }
+
+    /// The scenario carried out against it.
+    pub fn run(&self, scenario: &str) -> Report {
+        causerie_load::run::run(&self.plan(scenario)).unwrap()
     }
 
     /// What was written down so far.
