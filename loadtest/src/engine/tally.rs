@@ -35,6 +35,22 @@ pub struct Interval {
     pub seconds: f64,
 }
 
+impl Interval {
+    /// Takes in what another thread saw of the same second.
+    pub fn take(&mut self, other: &Self) {
+        self.second = other.second;
+        self.sent += other.sent;
+        self.acked += other.acked;
+        self.delivered += other.delivered;
+        self.errors += other.errors;
+        self.ack.merge(&other.ack);
+        self.delivery.merge(&other.delivery);
+        self.lateness.merge(&other.lateness);
+        self.cpu_seconds += other.cpu_seconds;
+        self.seconds = self.seconds.max(other.seconds);
+    }
+}
+
 /// Everything that a thread counted.
 pub struct Tally {
     /// The thread.

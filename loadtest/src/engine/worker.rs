@@ -180,7 +180,7 @@ impl Worker {
     /// Does everything that is due, and says how long nothing will be.
     fn due(&mut self) -> Result<u64, Failure> {
         let mut now = self.setup.now();
-        if now - self.second_began >= SECOND {
+        if now / SECOND > self.second_began / SECOND {
             self.tick(now);
         }
         let mut wait = PATIENCE;
