@@ -169,7 +169,7 @@ mod tests {
     fn this_machine_is_described() {
         let machine = here(Some(Path::new(".")));
         assert!(machine.cores > 0 && machine.memory_bytes > 0 && machine.kernel.starts_with("Linux "), "{machine:?}");
-        assert!(!machine.cpu.is_empty() && machine.data.is_some_and(|data| !data.filesystem.is_empty()));
+        assert!(!machine.cpu.is_empty() && machine.data.as_ref().is_some_and(|data| !data.filesystem.is_empty()));
         assert!(machine.same(&Machine { load_before: None, data: None, ..machine.clone() }));
         assert!(!machine.same(&Machine { cores: machine.cores + 1, ..machine.clone() }));
     }
