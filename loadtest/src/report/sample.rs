@@ -33,7 +33,7 @@ pub(crate) fn seeded(seconds: u32, slower: f64, seed: u64) -> Report {
         let mut delivery = Distribution::new();
         let mut ack = Distribution::new();
         for _ in 0..200 {
-            let time = 1500.0 * slower * (0.8 + 0.4 * noise.next() + if noise.next() > 0.985 { 8.0 } else { 0.0 });
+            let time = 1500.0 * slower * (0.8 + 0.4 * noise.next() + if noise.next() > 0.95 { 8.0 } else { 0.0 });
             ack.record(Duration::from_secs_f64(time / 2e6));
             delivery.record(Duration::from_secs_f64(time / 1e6));
         }
