@@ -12,6 +12,9 @@ use crate::plan::Plan;
 use crate::report::{Moment, Sample, ServerSample, short};
 use crate::schedule::SECOND;
 
+/// From this share of a core on a thread has nothing left.
+const BUSY: f64 = 0.95;
+
 /// How long the run listens to its threads before it looks around.
 const LISTEN: Duration = Duration::from_millis(20);
 
@@ -22,7 +25,15 @@ pub(super) struct Course {
     /// What is going on, for the terminal.
     pub(super) phase: Option<String>,
     setup: Arc<Setup>,
+    /// The newest seconds, of which threads may tell yet.
     rows: BTreeMap<u64, Row>,
+    /// The others: without their histograms, for a run may take hours.
+    samples: Vec<Sample>,
+    /// Histograms of each second stay in the samples, because they will be merged with those of other processes.
+    to_merge: bool,
+    /// Of each second in which a thread used nearly all of its core and was late: the share.
+    overworked: Vec<f64>,
+    lateness_limit: f64,
     last: u64,
     shown: bool,
 }
@@ -40,7 +51,18 @@ pub(super) struct Row {
 
 impl Course {
     pub(super) fn new(plan: &Plan, watcher: Watcher, setup: &Arc<Setup>) -> Self {
-        Self { watcher, phase: None, setup: setup.clone(), rows: BTreeMap::new(), last: 0, shown: plan.progress }
+        Self {
+            watcher,
+            phase: None,
+            setup: setup.clone(),
+            rows: BTreeMap::new(),
+            samples: Vec::new(),
+            to_merge: plan.part.of > 1,
+            overworked: Vec::new(),
+            lateness_limit: plan.scenario.lateness_limit_ms,
+            last: 0,
+            shown: plan.progress,
+        }
     }
 
     /// Seconds since the beginning.
@@ -72,6 +94,7 @@ impl Course {
                 row.open = Totals::get(&self.setup.totals.open);
                 self.last = now;
                 self.show(now - 1);
+                self.settle(now.saturating_sub(5));
             }
         }
         Ok(told)
@@ -102,30 +125,43 @@ impl Course {
         tell(&line);
     }
 
-    /// Of each second in which a thread used at least this share of its core and was later than `limit` milliseconds: the share.
-    pub(super) fn late_seconds(&self, limit: f64, busy: f64) -> Vec<f64> {
-        let late = self.rows.values().filter(|row| row.busiest >= busy && row.seen.lateness.at(0.99) > limit);
-        late.map(|row| row.busiest).collect()
+    /// Takes the seconds before this one out of the rows.
+    #[allow(clippy::cast_precision_loss)] // seconds
+    fn settle(&mut self, before: u64) {
+        while let Some(entry) = self.rows.first_entry().filter(|entry| *entry.key() < before) {
+            let (second, row) = entry.remove_entry();
+            if row.busiest >= BUSY && row.seen.lateness.at(0.99) > self.lateness_limit {
+                self.overworked.push(row.busiest);
+            }
+            self.samples.push(Sample {
+                t: second as f64 + 1.0,
+                sent: row.seen.sent,
+                acked: row.seen.acked,
+                delivered: row.seen.delivered,
+                errors: row.seen.errors,
+                open: row.open,
+                ack: Moment::of(&row.seen.ack, self.to_merge),
+                delivery: Moment::of(&row.seen.delivery, self.to_merge),
+                lateness: Moment::of(&row.seen.lateness, self.to_merge),
+                generator_cpu_seconds: row.seen.cpu_seconds,
+                server: row.server,
+            });
+        }
     }
 
-    /// The timeline of the report. `to_merge`: it is one part of several; `shift`: seconds before the common start, which are left out.
-    #[allow(clippy::cast_precision_loss)] // seconds
-    pub(super) fn timeline(&mut self, to_merge: bool, shift: f64) -> Vec<Sample> {
-        let rows = std::mem::take(&mut self.rows);
-        let of = |(second, row): (u64, Row)| Sample {
-            t: second as f64 + 1.0 - shift,
-            sent: row.seen.sent,
-            acked: row.seen.acked,
-            delivered: row.seen.delivered,
-            errors: row.seen.errors,
-            open: row.open,
-            ack: Moment::of(&row.seen.ack, to_merge),
-            delivery: Moment::of(&row.seen.delivery, to_merge),
-            lateness: Moment::of(&row.seen.lateness, to_merge),
-            generator_cpu_seconds: row.seen.cpu_seconds,
-            server: row.server,
-        };
-        rows.into_iter().map(of).filter(|sample| sample.t > 0.0).collect()
+    /// Of each second in which a thread used nearly all of its core and was late: the share.
+    pub(super) fn overworked(&mut self) -> &[f64] {
+        self.settle(u64::MAX);
+        &self.overworked
+    }
+
+    /// The timeline of the report. `shift`: seconds before the common start of several processes, which are left out.
+    pub(super) fn timeline(&mut self, shift: f64) -> Vec<Sample> {
+        self.settle(u64::MAX);
+        let mut all = std::mem::take(&mut self.samples);
+        all.iter_mut().for_each(|sample| sample.t -= shift);
+        all.retain(|sample| sample.t > 0.0);
+        all
     }
 }
 

@@ -11,9 +11,6 @@ use crate::ledger::close::check_spot;
 use crate::plan::Plan;
 use crate::report::{PhaseReport, Report, Verdict, WORDS_MAX, short};
 
-/// From this share of a core on a thread has nothing left.
-const BUSY: f64 = 0.95;
-
 /// Adds up what the threads counted: phases come back, verdict and notes go into the report.
 pub(super) fn sum_up(report: &mut Report, setup: &Setup, tallies: &[Tally]) -> Vec<PhaseReport> {
     let mut phases: Vec<PhaseReport> = Vec::new();
@@ -164,7 +161,7 @@ fn check_pairs(verdict: &mut Verdict, setup: &Setup, tallies: &[Tally]) {
 }
 
 /// Whether the figures say something about the server.
-pub(super) fn validity(report: &mut Report, plan: &Plan, course: &Course) {
+pub(super) fn validity(report: &mut Report, plan: &Plan, course: &mut Course) {
     let limit = plan.scenario.lateness_limit_ms;
     for phase in report.phases.iter().filter(|phase| !phase.warm_up) {
         let late = phase.lateness.at(0.99);
@@ -174,21 +171,15 @@ pub(super) fn validity(report: &mut Report, plan: &Plan, course: &Course) {
             report.validity.reasons.push(words);
         }
     }
-    let (seconds, share) = course.overworked(limit);
-    if seconds > 0 {
+    let seconds = course.overworked();
+    let share = seconds.iter().copied().fold(0.0, f64::max);
+    if !seconds.is_empty() {
         let words = format!(
-            "the generator used {:.0} % of its core in {seconds} s in which it was late (p99 > {} ms)",
+            "the generator used {:.0} % of its core in {} s in which it was late (p99 > {} ms)",
             share * 100.0,
+            seconds.len(),
             short(limit)
         );
         report.validity.reasons.push(words);
-    }
-}
-
-impl Course {
-    /// Seconds in which a thread had nothing left and was late, and the largest share used in one.
-    fn overworked(&self, limit: f64) -> (u64, f64) {
-        let bad = self.late_seconds(limit, BUSY);
-        (bad.len() as u64, bad.iter().copied().fold(0.0, f64::max))
     }
 }

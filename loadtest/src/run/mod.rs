@@ -186,8 +186,8 @@ impl Prepared {
         report.phases = running.rounds_as_phases(rounds);
         report.phases.append(&mut phases);
         judge::check_the_end(&mut report, plan, setup, &tallies)?;
-        judge::validity(&mut report, plan, &running.course);
-        report.timeline = running.course.timeline(plan.part.of > 1, shift);
+        judge::validity(&mut report, plan, &mut running.course);
+        report.timeline = running.course.timeline(shift);
         if plan.part.of == 1 {
             expectations::look(&plan.scenario, &mut report);
             report.finish();
