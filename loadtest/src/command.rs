@@ -1,12 +1,13 @@
 //! The command line.
 
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use causerie_load::plan::Plan;
 use causerie_load::report::file::replace;
-use causerie_load::report::{Report, html};
+use causerie_load::report::html;
 use causerie_load::scenario::{self, BUILT_IN, Scenario, Shape};
 use causerie_load::target::Target;
 use causerie_load::token::Issuer;
@@ -166,7 +167,7 @@ pub fn main() -> ExitCode {
             let mut text = String::new();
             for (name, toml) in BUILT_IN {
                 let about = Scenario::read(toml).map(|scenario| scenario.about).unwrap_or_default();
-                text += &format!("{name:<16} {about}\n");
+                let _ = writeln!(text, "{name:<16} {about}");
             }
             say(&text, 0)
         }
@@ -196,56 +197,7 @@ fn carry_out(run: &Run) -> ExitCode {
     {
         return say(&format!("{why}\n"), 1);
     }
-    say(&shown(&report), u8::from(!report.passed()))
-}
-
-/// What came out, for people.
-fn shown(report: &Report) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::new();
-    for phase in &report.phases {
-        let _ = writeln!(
-            text,
-            "{}: {:.1} s, {} connections, planned {}, sent {}, acked {}, unanswered {}, delivered {} of {}, refused {:?}, {:?}",
-            phase.name,
-            phase.seconds,
-            phase.connections,
-            phase.planned,
-            phase.sent,
-            phase.acked,
-            phase.unanswered,
-            phase.delivered,
-            phase.expected_deliveries,
-            phase.refused,
-            phase.counts,
-        );
-        for (name, times) in phase.all_distributions() {
-            let at = |quantile: f64| times.at(quantile);
-            let (count, max) = (times.count(), times.max());
-            let (p50, p95, p99, p999) = (at(0.5), at(0.95), at(0.99), at(0.999));
-            let _ = writeln!(
-                text,
-                "  {name:<24} p50 {p50:.2} p95 {p95:.2} p99 {p99:.2} p99.9 {p999:.2} max {max:.2} ms of {count}"
-            );
-        }
-        let _ = writeln!(text, "  generator {:?}, server {:?}", phase.generator, phase.server);
-    }
-    let _ = writeln!(text, "checked {:?}, not checked {:?}", report.verdict.checked, report.verdict.not_checked);
-    let _ = writeln!(text, "faults {:?}, troubles {:?}", report.verdict.faults, report.verdict.troubles);
-    for words in report.verdict.words.iter().take(20) {
-        let _ = writeln!(text, "FAULT {words}");
-    }
-    for note in &report.notes {
-        let _ = writeln!(text, "note: {note}");
-    }
-    for expectation in &report.expectations {
-        let _ = writeln!(text, "{expectation}");
-    }
-    for why in &report.outcome.why {
-        let _ = writeln!(text, "FAILED: {why}");
-    }
-    let _ = writeln!(text, "{}", if report.passed() { "passed" } else { "FAILED" });
-    text
+    say(&report.to_string(), u8::from(!report.passed()))
 }
 
 fn say(text: &str, code: u8) -> ExitCode {
