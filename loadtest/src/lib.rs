@@ -2,29 +2,41 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | [`check`] | the checker: logs, what clients saw, and every fault between them. No IO |
+//! | [`scenario`] | what a run does, from TOML, checked; the built-in ones |
+//! | [`plan`] | what a run is made of: scenario, server, this process's part |
+//! | [`target`] | where the server is |
+//! | [`layout`] | who is in which room. Pure |
+//! | [`stamp`] | what stands in a message's text. Pure |
+//! | [`world`] | users and rooms of a run |
+//! | [`adapter`] | how a server is spoken to; the native one |
+//! | [`skim`] | the top level of a JSON object, without memory. Pure |
+//! | [`check`] | the checker of the server's tests: logs, what clients saw, and every fault between them. Pure |
 //! | [`token`] | tokens of an outside issuer, signed here, so that no user needs a password |
 //! | [`tls`] | TLS to a server whose certificate is pinned |
 //! | [`http`] | the little HTTP/1.1 that preparing a run needs |
 //! | [`client`] | one blocking WebSocket client |
-//! | [`plan`] | what a run is made of |
-//! | [`prepare`] | rooms, members and connections before the clock starts |
-//! | [`drive`] | the open loop: one thread, many connections, sends on a schedule |
+//! | [`drive`] | which message a text is |
 //! | [`observe`] | CPU seconds and memory of a process, from `/proc` |
 //! | [`run`] | one run from end to end |
 //! | [`report`] | what came out, as JSON and as a table |
 
+pub mod adapter;
 pub mod check;
 pub mod client;
 pub mod drive;
 pub mod http;
+pub mod layout;
 pub mod observe;
 pub mod plan;
-pub mod prepare;
 pub mod report;
 pub mod run;
+pub mod scenario;
+pub mod skim;
+pub mod stamp;
+pub mod target;
 pub mod tls;
 pub mod token;
+pub mod world;
 
 /// Why something of the harness itself could not go on. The text says what was tried.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use std::fmt;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::plan::Shape;
+use crate::scenario::Scenario;
 
 /// A distribution of times in milliseconds.
 #[derive(Clone, Debug, Serialize)]
@@ -46,7 +46,7 @@ impl Times {
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// What was asked for.
-    pub shape: Shape,
+    pub shape: Scenario,
     /// Whether nothing was lost, doubled, reordered or misdirected, and all was answered.
     pub sound: bool,
     /// Whether the generator kept its schedule. If not, the figures say nothing about the server.
@@ -114,11 +114,8 @@ impl fmt::Display for Report {
     #[allow(clippy::cast_precision_loss)] // bytes shown as KiB
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = &self.shape;
-        writeln!(
-            f,
-            "{} connections in rooms of {}, {} messages/s for {} s, {} characters each",
-            s.connections, s.room_size, s.rate, s.seconds, s.payload
-        )?;
+        let who = &s.population;
+        writeln!(f, "{}: {} connections in rooms of {}, {} s", s.name, who.connections, who.room_size, s.seconds())?;
         writeln!(
             f,
             "sent {}, acked {}, unanswered {}, delivered {} of {}; connected in {:.2} s, ran {:.2} s",
