@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-crash check fmt clippy pure deny tidy sim bench load fuzz judges clean-data
+.PHONY: help run test test-crash check fmt clippy pure deny tidy sim bench load load-peers fuzz judges clean-data
 
 # One choice of features and two profiles: dev for tests and checks, release for whoever runs or measures it.
 # `make run PROFILE=dev` starts sooner after a change and runs slower.
@@ -57,6 +57,11 @@ load: ## 2,000 WSS connections and 200 messages a second for 60 s against a serv
 	@scripts/setup run
 	$(CARGO) build --locked --release --workspace
 	scripts/load $(ARGS)
+
+load-peers: ## The same load on Causerie and on gorilla, ws, Socket.IO (Centrifugo if it is installed), and one table: scripts/load-peers --help
+	@scripts/setup run
+	$(CARGO) build --locked --release --workspace
+	scripts/load-peers $(ARGS)
 
 fuzz: ## A minute of fuzzing for each target.
 	scripts/fuzz $(ARGS)
