@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use causerie_load::plan::Plan;
+use causerie_load::report::file::replace;
+use causerie_load::report::{Report, html};
 use causerie_load::scenario::{self, BUILT_IN, Scenario, Shape};
 use causerie_load::target::Target;
 use causerie_load::token::Issuer;
@@ -70,6 +72,9 @@ struct Run {
     /// Where the report goes as JSON
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Where the report goes as a page
+    #[arg(long)]
+    html: Option<PathBuf>,
     /// Nothing on the terminal while it runs
     #[arg(long)]
     quiet: bool,
@@ -181,13 +186,66 @@ fn carry_out(run: &Run) -> ExitCode {
         Ok(report) => report,
         Err(why) => return say(&format!("the run could not be carried out: {why}\n"), 1),
     };
-    if let Some(place) = &run.json {
-        let text = serde_json::to_string_pretty(&report).unwrap_or_default();
-        if let Err(why) = std::fs::write(place, text) {
-            return say(&format!("writing {}: {why}\n", place.display()), 1);
-        }
+    if let Some(place) = &run.json
+        && let Err(why) = report.write(place)
+    {
+        return say(&format!("{why}\n"), 1);
     }
-    say(&report.to_string(), u8::from(!report.passed()))
+    if let Some(place) = &run.html
+        && let Err(why) = replace(place, html::page(&report).as_bytes())
+    {
+        return say(&format!("{why}\n"), 1);
+    }
+    say(&shown(&report), u8::from(!report.passed()))
+}
+
+/// What came out, for people.
+fn shown(report: &Report) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for phase in &report.phases {
+        let _ = writeln!(
+            text,
+            "{}: {:.1} s, {} connections, planned {}, sent {}, acked {}, unanswered {}, delivered {} of {}, refused {:?}, {:?}",
+            phase.name,
+            phase.seconds,
+            phase.connections,
+            phase.planned,
+            phase.sent,
+            phase.acked,
+            phase.unanswered,
+            phase.delivered,
+            phase.expected_deliveries,
+            phase.refused,
+            phase.counts,
+        );
+        for (name, times) in phase.all_distributions() {
+            let at = |quantile: f64| times.at(quantile);
+            let (count, max) = (times.count(), times.max());
+            let (p50, p95, p99, p999) = (at(0.5), at(0.95), at(0.99), at(0.999));
+            let _ = writeln!(
+                text,
+                "  {name:<24} p50 {p50:.2} p95 {p95:.2} p99 {p99:.2} p99.9 {p999:.2} max {max:.2} ms of {count}"
+            );
+        }
+        let _ = writeln!(text, "  generator {:?}, server {:?}", phase.generator, phase.server);
+    }
+    let _ = writeln!(text, "checked {:?}, not checked {:?}", report.verdict.checked, report.verdict.not_checked);
+    let _ = writeln!(text, "faults {:?}, troubles {:?}", report.verdict.faults, report.verdict.troubles);
+    for words in report.verdict.words.iter().take(20) {
+        let _ = writeln!(text, "FAULT {words}");
+    }
+    for note in &report.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    for expectation in &report.expectations {
+        let _ = writeln!(text, "{expectation}");
+    }
+    for why in &report.outcome.why {
+        let _ = writeln!(text, "FAILED: {why}");
+    }
+    let _ = writeln!(text, "{}", if report.passed() { "passed" } else { "FAILED" });
+    text
 }
 
 fn say(text: &str, code: u8) -> ExitCode {

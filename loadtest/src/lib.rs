@@ -16,9 +16,11 @@
 //! | [`http`] | the little HTTP/1.1 that preparing a run needs |
 //! | [`client`] | one blocking WebSocket client |
 //! | [`drive`] | which message a text is |
-//! | [`observe`] | CPU seconds and memory of a process, from `/proc` |
+//! | [`observe`] | CPU seconds and memory of a process, from `/proc`, and the server's part of a report |
+//! | [`scrape`] | the server's own counters, from `/metrics` |
+//! | [`machine`] | on what machine a run was made |
 //! | [`run`] | one run from end to end |
-//! | [`report`] | what came out, as JSON and as a table |
+//! | [`report`] | what came out: JSON, a table, a page, and what differs between two |
 
 pub mod adapter;
 pub mod check;
@@ -26,11 +28,13 @@ pub mod client;
 pub mod drive;
 pub mod http;
 pub mod layout;
+pub mod machine;
 pub mod observe;
 pub mod plan;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod scrape;
 pub mod skim;
 pub mod stamp;
 pub mod target;

@@ -318,7 +318,7 @@ pub const NAMES: &[&str] = &["causerie", "raw", "socketio", "centrifugo", "centr
 /// When there is none; the text lists those that are.
 pub fn by_name(name: &str) -> Result<Box<dyn Adapter>, Failure> {
     match name {
-        "causerie" => Ok(Box::new(native::Native::default())),
+        "causerie" => Ok(Box::new(native::Native)),
         "raw" => Ok(Box::new(raw::Raw)),
         "socketio" => Ok(Box::new(socketio::SocketIo)),
         "centrifugo" => Ok(Box::new(centrifugo::Centrifugo { history: false })),
