@@ -85,7 +85,7 @@ impl Peer {
         let certificate = self.folder.path().join("cert.pem");
         let target = Target::parse(&format!("wss://{}/", self.address), Some(&certificate))?;
         let mut plan = Plan::new(target, Scenario::read(TALK)?.checked()?, Issuer::go42("a secret that nobody looks at"));
-        plan.adapter = adapter.to_owned();
+        adapter.clone_into(&mut plan.adapter);
         plan.server_pid = Some(self.process.id());
         run::run(&plan)
     }
