@@ -9,6 +9,9 @@
 //! | [`stamp`] | what stands in a message's text. Pure |
 //! | [`world`] | users and rooms of a run |
 //! | [`adapter`] | how a server is spoken to; the native one |
+//! | [`schedule`] | when things are meant to happen. Pure |
+//! | [`engine`] | the threads that hold the connections and do what is due |
+//! | [`ledger`] | the checker that looks on while a run is under way |
 //! | [`skim`] | the top level of a JSON object, without memory. Pure |
 //! | [`check`] | the checker of the server's tests: logs, what clients saw, and every fault between them. Pure |
 //! | [`token`] | tokens of an outside issuer, signed here, so that no user needs a password |
@@ -26,14 +29,17 @@ pub mod adapter;
 pub mod check;
 pub mod client;
 pub mod drive;
+pub mod engine;
 pub mod http;
 pub mod layout;
+pub mod ledger;
 pub mod machine;
 pub mod observe;
 pub mod plan;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod schedule;
 pub mod scrape;
 pub mod skim;
 pub mod stamp;

@@ -20,6 +20,8 @@ pub struct Target {
     pub path: String,
     /// How TLS is done; `None`: the target is `ws://`, in plain text.
     pub tls: Option<Arc<ClientConfig>>,
+    /// Which certificate is believed.
+    pub trust: Trust,
 }
 
 impl Target {
@@ -38,13 +40,9 @@ impl Target {
         // The colons of an IPv6 address stand in brackets.
         let has_port = address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         let address = if has_port { address.to_owned() } else { format!("{address}:{port}") };
-        let tls = if tls {
-            let trust = certificate.map_or(Ok(Trust::Any), Trust::file)?;
-            Some(trust.config()?)
-        } else {
-            None
-        };
-        Ok(Self { url: url.to_owned(), address, path, tls })
+        let trust = certificate.map_or(Ok(Trust::Any), Trust::file)?;
+        let tls = if tls { Some(trust.clone().config()?) } else { None };
+        Ok(Self { url: url.to_owned(), address, path, tls, trust })
     }
 
     /// The host without its port.

@@ -29,7 +29,7 @@ pub struct Can {
     pub ack: bool,
     /// A client that comes back gets what it missed.
     pub resume: bool,
-    /// A room's log can be read back with [`Adapter::log`].
+    /// A room's log can be read back with [`Adapter::logs`].
     pub log: bool,
     /// A sender gets a copy of its own message.
     pub echo: bool,
@@ -299,13 +299,13 @@ pub trait Adapter: Send + Sync {
         let _ = (world, link, positions, frames);
     }
 
-    /// Reads a room's whole log back, after the run. May block. `None`: there is none.
+    /// Reads the whole logs of these rooms back, after the run, in the order asked. May block. Only where [`Can::log`].
     ///
     /// # Errors
     /// When the server refuses.
-    fn log(&self, target: &Target, world: &World, room: u32) -> Result<Option<Log>, Failure> {
-        let _ = (target, world, room);
-        Ok(None)
+    fn logs(&self, target: &Target, world: &World, rooms: &[u32]) -> Result<Vec<Log>, Failure> {
+        let _ = (target, world, rooms);
+        Ok(Vec::new())
     }
 }
 

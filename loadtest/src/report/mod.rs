@@ -4,7 +4,9 @@
 //! |---|---|
 //! | this one | the report and its parts, as they stand in the JSON file (`format` 1) |
 //! | [`distribution`] | times of one kind: figures and the histogram behind them |
+//! | [`figures`] | figures by name |
 //! | [`file`] | the JSON file |
+//! | `table` | what the terminal shows |
 //! | [`html`] | the page |
 //! | [`compare`], [`repeat`] | what differs between two runs; what several runs have in common |
 //! | `merge` | parts of several processes become one; what follows from the parts |
@@ -14,10 +16,14 @@
 
 pub mod compare;
 pub mod distribution;
+pub mod figures;
 pub mod file;
 pub mod html;
 mod merge;
 pub mod repeat;
+#[cfg(test)]
+pub(crate) mod sample;
+mod table;
 
 use std::collections::BTreeMap;
 use std::fmt;

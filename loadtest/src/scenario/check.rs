@@ -29,6 +29,7 @@ impl Scenario {
             return wrong("population.payload", &format!("{TEXT_MIN} to 4,096 characters"));
         }
         at_least("connect.in_flight", self.connect.in_flight, 1)?;
+        at_least("connect.storm_in_flight", self.connect.storm_in_flight, 1)?;
         at_least("connect.rounds", self.connect.rounds, 1)?;
         if let Some(rate) = self.connect.rate {
             positive("connect.rate", rate)?;

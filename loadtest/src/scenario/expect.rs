@@ -27,9 +27,12 @@ pub struct Expect {
     /// The same at 99 of 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ack_p99_ms: Option<f64>,
-    /// Deliveries that may be missing: 0. (The checker says which.)
+    /// Deliveries that may be missing. Not set: 0, where the server promises to resume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
+    /// Refusals, closes and resets that the scenario did not ask for, at most. Not set: 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub troubles: Option<u64>,
     /// CPU seconds of the server, at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_seconds: Option<f64>,

@@ -70,6 +70,8 @@ impl Default for Population {
 pub struct Connect {
     /// Connections that may be on their way at the same time.
     pub in_flight: usize,
+    /// The same for clients that were cut off and come back.
+    pub storm_in_flight: usize,
     /// New connections a second. Not set: as fast as `in_flight` allows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
@@ -81,7 +83,7 @@ pub struct Connect {
 
 impl Default for Connect {
     fn default() -> Self {
-        Self { in_flight: 64, rate: None, settle_seconds: 2.0, rounds: 1 }
+        Self { in_flight: 64, storm_in_flight: 1000, rate: None, settle_seconds: 2.0, rounds: 1 }
     }
 }
 
