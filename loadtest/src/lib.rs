@@ -10,6 +10,7 @@
 //! | [`plan`] | what a run is made of |
 //! | [`prepare`] | rooms, members and connections before the clock starts |
 //! | [`drive`] | the open loop: one thread, many connections, sends on a schedule |
+//! | [`limit`] | what sealing and sending alone cost: the yardstick for a server |
 //! | [`observe`] | CPU seconds and memory of a process, from `/proc` |
 //! | [`run`] | one run from end to end |
 //! | [`report`] | what came out, as JSON and as a table |
@@ -18,6 +19,7 @@ pub mod check;
 pub mod client;
 pub mod drive;
 pub mod http;
+pub mod limit;
 pub mod observe;
 pub mod plan;
 pub mod prepare;
