@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use causerie_load::plan::{Plan, Shape};
 use causerie_load::tls::Trust;
 use causerie_load::token::Issuer;
-use causerie_load::{Failure, run};
+use causerie_load::{Failure, limit, run};
 use clap::{Args, Parser, Subcommand};
 
 /// Puts load on a Causerie server and checks every answer and delivery.
@@ -22,6 +22,8 @@ struct Cli {
 enum Command {
     /// Connects many users, lets them talk on a schedule, and checks what everybody saw against the logs.
     Run(Box<Run>),
+    /// Measures what one core can seal and send at most, without a server: the yardstick for one.
+    Limit(limit::Call),
 }
 
 #[derive(Args)]
@@ -77,7 +79,13 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    let Command::Run(arguments) = Cli::parse().command;
+    let arguments = match Cli::parse().command {
+        Command::Run(arguments) => arguments,
+        Command::Limit(call) => {
+            let (text, code) = call.carry_out();
+            return say(&text, code);
+        }
+    };
     let json = arguments.json.clone();
     let plan = match plan(*arguments) {
         Ok(plan) => plan,

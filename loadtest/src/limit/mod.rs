@@ -7,6 +7,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
+//! | `command` | the command line |
 //! | `serve` | accepts, and sends in windows |
 //! | `send` | one window: seal, send, count |
 //! | `connect` | the receiving side |
@@ -14,6 +15,7 @@
 //! | `ring` | many sends with one call into the kernel |
 //! | `figures` | what comes out |
 
+mod command;
 mod connect;
 mod figures;
 mod ring;
@@ -29,6 +31,7 @@ use std::process::{Child, Command, Stdio};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+pub use command::Call;
 pub use connect::connect;
 pub use figures::{Figure, Limit, Window};
 pub use serve::serve;
