@@ -62,7 +62,7 @@ pub fn serve(shape: &Shape, core: Option<usize>, address: &str, say: &mut dyn Wr
             windows.push(window);
         }
     }
-    control.say("end\n")?;
+    control.end()?;
     // The sockets stood in it all the time, as they do in a server.
     drop(watch);
     let figures = shape.setups().into_iter().map(|setup| Figure::of(setup, &windows)).collect();
@@ -81,6 +81,12 @@ struct Control {
 impl Control {
     fn say(&mut self, line: &str) -> Result<(), Failure> {
         self.tcp.write_all(line.as_bytes()).context("telling the receiving process")
+    }
+
+    /// Says that it is over, and waits until the receiving process has heard it: it would take the end of its sockets for a fault.
+    fn end(&mut self) -> Result<(), Failure> {
+        self.say("end\n")?;
+        self.lines.read_line(&mut String::new()).context("hearing the end of the receiving process").map(drop)
     }
 
     fn hear(&mut self, word: &str) -> Result<(), Failure> {
