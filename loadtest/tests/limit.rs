@@ -16,7 +16,7 @@ fn shape() -> Shape {
         batch: vec![1, 4],
         rate: vec![0.0, 2000.0],
         send: vec![Way::Plain, Way::Grouped, Way::Uring, Way::Fixed],
-        group: 5,
+        group: vec![5],
         order: Order::Shuffled,
         seconds: 0.05,
         repeat: 2,
@@ -68,5 +68,5 @@ fn what_cannot_be_measured_is_refused_with_its_option() {
     refused(Shape { room_size: 21, ..shape() }, "--room-size");
     refused(Shape { batch: vec![1, 100], ..shape() }, "--batch");
     refused(Shape { rate: vec![-1.0], ..shape() }, "--rate");
-    refused(Shape { group: 0, ..shape() }, "--group");
+    refused(Shape { group: vec![0], ..shape() }, "--group");
 }

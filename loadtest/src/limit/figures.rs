@@ -21,6 +21,8 @@ pub struct Window {
     pub cpu_seconds: f64,
     /// Writes that the kernel did not take at once, for which the sender waited.
     pub blocked: u64,
+    /// How often the sending process was put off its core for another one: what disturbs the figure.
+    pub preempted: u64,
     /// CPU seconds of the receiving process, until it had read everything.
     pub receiver_cpu_seconds: f64,
     /// Seconds after the window until the receivers had read everything.
@@ -50,6 +52,8 @@ pub struct Figure {
     pub setup: Setup,
     /// Median of the deliveries for each CPU second of the sending process.
     pub per_cpu_second: f64,
+    /// Median of what it is against the first setup of the same batch and rate, each time in the same round: 1.1 is a tenth more.
+    pub against_first: f64,
     /// The smallest and the largest.
     pub spread: (f64, f64),
     /// Median of the deliveries a second.
@@ -90,9 +94,15 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 impl Figure {
-    /// The windows of `setup` among `windows`, put together.
+    /// The windows of `setup` among `windows`, put together; a round measured `setups` of them.
     #[expect(clippy::cast_precision_loss, reason = "a window has far fewer deliveries than a float counts exactly")]
-    pub(super) fn of(setup: Setup, windows: &[Window]) -> Self {
+    pub(super) fn of(setup: Setup, windows: &[Window], setups: usize) -> Self {
+        let ratio = |round: &[Window]| {
+            let alike = |w: &&Window| w.setup.batch == setup.batch && w.setup.rate.total_cmp(&setup.rate).is_eq();
+            let first = round.iter().find(alike)?.per_cpu_second();
+            Some(round.iter().find(|window| window.setup == setup)?.per_cpu_second() / first.max(1e-9))
+        };
+        let ratios = windows.chunks(setups.max(1)).filter_map(ratio).collect();
         let of = |value: &dyn Fn(&Window) -> f64| -> Vec<f64> {
             windows.iter().filter(|window| window.setup == setup).map(value).collect()
         };
@@ -102,6 +112,7 @@ impl Figure {
         Self {
             setup,
             per_cpu_second: median(rates),
+            against_first: median(ratios),
             spread: (least, most),
             per_second: median(of(&Window::per_second)),
             micros_a_write: median(of(&|w| w.cpu_seconds * 1e6 / w.writes.max(1) as f64)),
@@ -126,17 +137,27 @@ impl fmt::Display for Limit {
         )?;
         writeln!(
             f,
-            "{:>8} {:>5} {:>9} | {:>14} {:>21} {:>11} {:>9} | {:>14}",
-            "send", "batch", "rate", "per CPU second", "least – most", "a second", "µs/write", "receiver's"
+            "{:>8} {:>5} {:>5} {:>9} | {:>14} {:>8} {:>20} {:>10} {:>8} | {:>10}",
+            "send",
+            "group",
+            "batch",
+            "rate",
+            "per CPU second",
+            "to first",
+            "least – most",
+            "a second",
+            "µs/write",
+            "receiver's"
         )?;
         for figure in &self.figures {
-            let Setup { way, batch, rate } = figure.setup;
+            let Setup { way, group, batch, rate } = figure.setup;
             let rate = if rate > 0.0 { format!("{rate:.0}") } else { "most".to_owned() };
             writeln!(
                 f,
-                "{:>8} {batch:>5} {rate:>9} | {:>14.0} {:>10.0} –{:>9.0} {:>11.0} {:>9.2} | {:>14.0}",
+                "{:>8} {group:>5} {batch:>5} {rate:>9} | {:>14.0} {:>8.2} {:>9.0} –{:>9.0} {:>10.0} {:>8.2} | {:>10.0}",
                 way.to_string(),
                 figure.per_cpu_second,
+                figure.against_first,
                 figure.spread.0,
                 figure.spread.1,
                 figure.per_second,
@@ -155,7 +176,8 @@ mod tests {
 
     #[test]
     fn a_figure_is_the_median_of_its_own_windows() {
-        let setup = Setup { way: Way::Plain, batch: 2, rate: 0.0 };
+        let other = Setup { way: Way::Plain, group: 1, batch: 2, rate: 0.0 };
+        let setup = Setup { way: Way::Uring, group: 8, ..other };
         let window = |setup, deliveries, cpu_seconds| Window {
             setup,
             seconds: 2.0,
@@ -163,17 +185,21 @@ mod tests {
             writes: deliveries / 2,
             cpu_seconds,
             blocked: 0,
+            preempted: 0,
             receiver_cpu_seconds: 0.5,
             drained_after_seconds: 0.0,
         };
         let windows = [
+            window(other, 100, 1.0),
             window(setup, 100, 1.0),
-            window(Setup { batch: 1, ..setup }, 7, 1.0),
+            window(other, 100, 1.0),
             window(setup, 400, 1.0),
+            window(other, 100, 0.5),
             window(setup, 600, 2.0),
         ];
-        let figure = Figure::of(setup, &windows);
+        let figure = Figure::of(setup, &windows, 2);
         assert_eq!(figure.per_cpu_second.to_bits(), 300.0_f64.to_bits());
+        assert_eq!(figure.against_first.to_bits(), 1.5_f64.to_bits());
         assert_eq!(figure.spread, (100.0, 400.0));
         assert_eq!(figure.per_second.to_bits(), 200.0_f64.to_bits());
         assert_eq!(figure.receiver_per_cpu_second.to_bits(), 800.0_f64.to_bits());

@@ -100,9 +100,9 @@ pub struct Shape {
     /// How they are sent; several, with commas, are measured in turn
     #[arg(long, value_enum, value_delimiter = ',', default_value = "plain")]
     pub send: Vec<Way>,
-    /// Sends of a group, for all ways but `plain`
-    #[arg(long, default_value_t = 64)]
-    pub group: usize,
+    /// Sends of a group, for all ways but `plain`; several, with commas, are measured in turn
+    #[arg(long, value_delimiter = ',', default_value = "64")]
+    pub group: Vec<usize>,
     /// Who is in a room with whom
     #[arg(long, value_enum, default_value = "shuffled")]
     pub order: Order,
@@ -143,7 +143,7 @@ impl Shape {
         if self.send.is_empty() {
             return wrong("--send", "plain, grouped, uring or fixed");
         }
-        if self.group == 0 || self.group > 4096 {
+        if self.group.is_empty() || self.group.iter().any(|group| !(1..=4096).contains(group)) {
             return wrong("--group", "1 to 4096");
         }
         if !(0.01..=3600.0).contains(&self.seconds) {
@@ -160,7 +160,10 @@ impl Shape {
         let mut all = Vec::new();
         for &rate in &self.rate {
             for &batch in &self.batch {
-                all.extend(self.send.iter().map(|&way| Setup { way, batch, rate }));
+                for &way in &self.send {
+                    let groups = if way == Way::Plain { &[1][..] } else { &self.group };
+                    all.extend(groups.iter().map(|&group| Setup { way, group, batch, rate }));
+                }
             }
         }
         all
@@ -178,7 +181,7 @@ impl Shape {
             format!("--batch={}", list(&self.batch)),
             format!("--rate={}", list(&self.rate)),
             format!("--send={}", list(&self.send)),
-            format!("--group={}", self.group),
+            format!("--group={}", list(&self.group)),
             format!("--order={}", self.order),
             format!("--seconds={}", self.seconds),
             format!("--repeat={}", self.repeat),
@@ -195,6 +198,8 @@ impl Shape {
 pub struct Setup {
     /// How it is sent.
     pub way: Way,
+    /// Sends of a group.
+    pub group: usize,
     /// Frames in one record and one write.
     pub batch: usize,
     /// Deliveries a second that were wanted; 0: as many as possible.

@@ -69,6 +69,7 @@ pub(super) struct Sender {
     room_size: usize,
     /// Where in `order` the next room begins.
     next: usize,
+    /// The largest group.
     group: usize,
     frame: Vec<u8>,
     /// Sealed and not sent yet.
@@ -80,7 +81,7 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// Sends to `seats`, whose rooms are the consecutive parts of `order`.
+    /// Sends to `seats`, whose rooms are the consecutive parts of `order`, in groups of `group` at most.
     pub(super) fn new(seats: Vec<Seat>, order: Vec<usize>, room_size: usize, group: usize, payload: usize) -> Self {
         // A group holds nobody twice, so that what one of its writes leaves over can be sent before the next one to the same.
         let group = group.min(order.len()).max(1);
@@ -123,6 +124,7 @@ impl Sender {
         let frames = self.frame.repeat(setup.batch);
         let blocked = self.sent.blocked;
         let (mut writes, mut planned) = (0_u64, 0.0);
+        let preempted = preempted();
         let cpu = cpu_seconds();
         let start = Instant::now();
         loop {
@@ -147,12 +149,14 @@ impl Sender {
             }
         }
         self.flush(setup.way)?;
+        let (seconds, cpu_seconds) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
         Ok(Window {
             setup,
-            seconds: start.elapsed().as_secs_f64(),
+            seconds,
             deliveries: writes * setup.batch as u64,
             writes,
-            cpu_seconds: cpu_seconds() - cpu,
+            cpu_seconds,
+            preempted: self::preempted().saturating_sub(preempted),
             blocked: self.sent.blocked - blocked,
             receiver_cpu_seconds: 0.0,
             drained_after_seconds: 0.0,
@@ -164,7 +168,7 @@ impl Sender {
         let from = self.next;
         let to = (from + self.room_size).min(self.order.len());
         self.next = if to == self.order.len() { 0 } else { to };
-        let group = if setup.way == Way::Plain { 1 } else { self.group };
+        let group = setup.group.min(self.group);
         for place in from..to {
             let at = self.order.get(place).copied().unwrap_or_default();
             let Some(seat) = self.seats.get_mut(at) else { continue };
@@ -241,6 +245,13 @@ impl Sender {
         }
         Ok(())
     }
+}
+
+/// How often this process was put off its core without wanting it; 0 where the kernel does not say.
+fn preempted() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
+    line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Sends what the kernel did not take at once, waiting for it.

@@ -47,7 +47,8 @@ pub fn serve(shape: &Shape, core: Option<usize>, address: &str, say: &mut dyn Wr
     control.hear("all")?;
 
     let order = order(shape);
-    let mut sender = Sender::new(seats, order, shape.room_size, shape.group, shape.payload);
+    let group = shape.group.iter().max().copied().unwrap_or(1);
+    let mut sender = Sender::new(seats, order, shape.room_size, group, shape.payload);
     sender.prepare(&shape.send)?;
     let mut windows = Vec::new();
     for _ in 0..shape.repeat {
@@ -65,7 +66,8 @@ pub fn serve(shape: &Shape, core: Option<usize>, address: &str, say: &mut dyn Wr
     control.end()?;
     // The sockets stood in it all the time, as they do in a server.
     drop(watch);
-    let figures = shape.setups().into_iter().map(|setup| Figure::of(setup, &windows)).collect();
+    let setups = shape.setups();
+    let figures = setups.iter().map(|setup| Figure::of(*setup, &windows, setups.len())).collect();
     let frame_bytes = frame(shape.payload).len();
     Ok(Limit { format: 1, shape: shape.clone(), frame_bytes, connect_cpu_ms, rss_per_connection, figures, windows })
 }
