@@ -320,13 +320,11 @@ impl Shard {
 
     /// Looks at a tenth of the connections.
     pub(super) fn conns_tick(&mut self, now: Now, effects: &mut Effects) {
-        let part = self.ticks % 10;
-        let places: Vec<ConnId> = self
-            .conns
-            .table
-            .iter()
-            .filter(|(place, _)| *place as u64 % 10 == part)
-            .map(|(_, connection)| connection.id)
+        // By their places, without a look at the other nine tenths: thousands of idle connections are thousands of lines of cache.
+        let part = usize::try_from(self.ticks % 10).unwrap_or_default();
+        let places: Vec<ConnId> = (part..self.conns.generations.len())
+            .step_by(10)
+            .filter_map(|place| self.conns.table.get(place).map(|connection| connection.id))
             .collect();
         for conn in places {
             self.conn_tick(conn, now, effects);
