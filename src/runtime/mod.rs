@@ -12,6 +12,7 @@ pub mod launch;
 pub mod mesh;
 pub mod pool;
 pub mod port;
+mod pace;
 mod pump;
 pub mod seam;
 pub mod stall;
