@@ -135,6 +135,12 @@ impl Outbox {
         }
     }
 
+    /// Whether an event of `len` bytes has place without anything being shed for it.
+    #[must_use]
+    pub fn fits(&self, len: usize, bytes_max: usize) -> bool {
+        self.bytes + len <= bytes_max
+    }
+
     /// Bytes waiting.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -97,7 +97,15 @@ pub struct LaunchSettings {
 
 impl Default for LaunchSettings {
     fn default() -> Self {
-        Self { pinning: Pinning::Auto, stall_ms: 20, watchdog_ms: 2000, spin_us: 0, pace_ms: 40, pool_threads: 2, pool_waiting: 256 }
+        Self {
+            pinning: Pinning::Auto,
+            stall_ms: 20,
+            watchdog_ms: 2000,
+            spin_us: 0,
+            pace_ms: 40,
+            pool_threads: 2,
+            pool_waiting: 256,
+        }
     }
 }
 

@@ -209,7 +209,12 @@ pub struct FakeSocket {
 
 impl FakeSocket {
     pub fn new() -> Rc<Self> {
-        Rc::new(Self { writes: RefCell::default(), answer: Cell::new(Sent::All), takes_us: Cell::new(0), closed: Cell::new(None) })
+        Rc::new(Self {
+            writes: RefCell::default(),
+            answer: Cell::new(Sent::All),
+            takes_us: Cell::new(0),
+            closed: Cell::new(None),
+        })
     }
 
     pub fn all(&self) -> String {
