@@ -250,6 +250,8 @@ pub struct Runtime {
     pub stall_ms: u64,
     /// How long an idle shard spins before it sleeps, in microseconds. Burns a core.
     pub spin_us: u64,
+    /// The longest wait of a busy connection for its next write, in milliseconds.
+    pub pace_ms: u64,
     /// Threads for what takes long (argon2, key sets).
     pub blocking_threads: usize,
 }

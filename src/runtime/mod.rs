@@ -10,6 +10,7 @@ pub mod gateway;
 mod inbox;
 pub mod launch;
 pub mod mesh;
+mod pace;
 pub mod pool;
 pub mod port;
 mod pump;

@@ -30,6 +30,7 @@ use super::gate::Gate;
 use super::inbox::{Flow, Inbox};
 use super::launch::breathe;
 use super::mesh::{Completion, Mailbox, Mesh, Order};
+use super::pace::Pace;
 use super::port::{Port, Sent, Socket};
 use super::seam::{Machine, StorePort};
 use super::stall::{Kind, Tally};
@@ -67,6 +68,8 @@ pub struct PumpParts {
     pub gate: Gate,
     /// A longer turn is a stall, in milliseconds.
     pub stall_ms: u64,
+    /// See [`super::LaunchSettings::pace_ms`].
+    pub pace_ms: u64,
 }
 
 /// The pump of one shard.
@@ -87,6 +90,9 @@ struct Core<M> {
     returned: Vec<(ShardId, Vec<ShardMessage>)>,
     /// Connections to be written to.
     dirty: VecDeque<ConnId>,
+    /// Connections that have something and were written to a moment ago, with the time of their next write; about in its order.
+    paced: VecDeque<(Moment, ConnId)>,
+    pace: Pace,
     bytes: Vec<u8>,
     asks: HashMap<u64, oneshot::Sender<Result<AskAnswer, Refusal>>>,
     next_ask: u64,
@@ -131,6 +137,8 @@ impl<M: Machine> Pump<M> {
             batches: (0..parts.mesh.shards()).map(|_| Vec::new()).collect(),
             returned: Vec::new(),
             dirty: VecDeque::new(),
+            paced: VecDeque::new(),
+            pace: Pace::new(parts.pace_ms.saturating_mul(1000)),
             bytes: Vec::new(),
             asks: HashMap::new(),
             next_ask: 0,
@@ -367,16 +375,31 @@ impl<M: Machine> Pump<M> {
     /// One write for each connection that has something. Answers whether some are left.
     fn write_out(&self, core: &mut Core<M>, tally: &mut Tally) -> bool {
         let parts = &self.parts;
-        if core.dirty.is_empty() {
+        if core.dirty.is_empty() && core.paced.is_empty() {
+            core.pace.spent(0, parts.clock.mono());
             return false;
         }
         parts.mailbox.beat.busy(Kind::Writing);
         let begin = parts.clock.mono();
+        while let Some(&(due, conn)) = core.paced.front()
+            && due <= begin
+        {
+            core.paced.pop_front();
+            core.dirty.push_back(conn);
+        }
+        let wait_us = if self.draining.get() { 0 } else { core.pace.wait_us() };
         let mut last = begin;
         let mut closed = false;
         for _ in 0..core.dirty.len() {
             let Some(conn) = core.dirty.pop_front() else { break };
-            closed |= self.write_one(core, conn);
+            if wait_us > 0
+                && let Some(due) = self.inbox.with_slot(conn, |slot| Moment(slot.written.0.saturating_add(wait_us)))
+                && due > begin
+            {
+                core.paced.push_back((due, conn));
+                continue;
+            }
+            closed |= self.write_one(core, conn, begin);
             let at = parts.clock.mono();
             tally.add(Kind::Writing, at.micros_since(last));
             last = at;
@@ -384,15 +407,17 @@ impl<M: Machine> Pump<M> {
                 break;
             }
         }
+        core.pace.spent(last.micros_since(begin), last);
         // What the machine has to do about a connection that is over, it does in the next turn: now, not at its next deadline.
         closed || !core.dirty.is_empty()
     }
 
     /// Answers whether the connection was closed.
-    fn write_one(&self, core: &mut Core<M>, conn: ConnId) -> bool {
+    fn write_one(&self, core: &mut Core<M>, conn: ConnId, now: Moment) -> bool {
         let taken = self.inbox.with_slot(conn, |slot| {
             slot.listed = false;
             slot.wants = false;
+            slot.written = now;
             (slot.socket.clone(), slot.flow, std::mem::take(&mut slot.kept))
         });
         let Some((socket, flow, kept)) = taken else { return false };
@@ -489,7 +514,8 @@ impl<M: Machine> Pump<M> {
     /// A timer that rings too early is left as it is: one needless turn is cheaper than a new timer each turn.
     fn set_timer(&self) {
         let core = &mut *self.core.borrow_mut();
-        let Some(deadline) = core.machine.next_deadline() else { return };
+        let paced = core.paced.front().map(|&(due, _)| due);
+        let Some(deadline) = core.machine.next_deadline().into_iter().chain(paced).min() else { return };
         if core.timer.as_ref().is_none_or(|(at, _)| *at > deadline) {
             let wait = deadline.micros_since(self.parts.clock.mono());
             core.timer = Some((deadline, Timer::new(Duration::from_micros(wait))));
@@ -504,6 +530,9 @@ impl<M: Machine> Pump<M> {
         }
         if core.dirty.is_empty() && core.dirty.capacity() > KEEP_ITEMS {
             core.dirty = VecDeque::new();
+        }
+        if core.paced.is_empty() && core.paced.capacity() > KEEP_ITEMS {
+            core.paced = VecDeque::new();
         }
         let effects = &mut core.effects;
         if effects.sends.capacity() + effects.jobs.capacity() + effects.dirty.capacity() > KEEP_ITEMS {
