@@ -102,7 +102,8 @@ impl Report {
 }
 
 impl PhaseReport {
-    fn merge(&mut self, other: &Self) {
+    /// Takes in what another thread or process counted of the same phase.
+    pub fn merge(&mut self, other: &Self) {
         self.start_seconds = self.start_seconds.min(other.start_seconds);
         self.seconds = self.seconds.max(other.seconds);
         self.connections += other.connections;

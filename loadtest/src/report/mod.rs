@@ -20,7 +20,6 @@ pub mod figures;
 pub mod file;
 pub mod html;
 mod merge;
-pub mod old;
 pub mod repeat;
 #[cfg(test)]
 pub(crate) mod sample;
