@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::{Distribution, FORMAT, Moment, Outcome, PhaseReport, Report, Sample, ServerUse, WORDS_MAX};
 use crate::Failure;
 
+/// From this share on deliveries that came after their phase are not counted to its CPU time.
+const LATE: f64 = 0.05;
+
 impl Report {
     /// Takes in the part of another process of the same run. Phases and seconds are matched by their order; sums are summed,
     /// histograms merged, faults and reasons gathered. What only one process sees (the server) is taken from whichever has it.
@@ -75,7 +78,8 @@ impl Report {
                 server.connections_before = live;
             }
             live = phase.connections;
-            phase.work_out();
+            let came = came_within(&self.timeline, phase);
+            phase.work_out(came);
         }
         for sample in &mut self.timeline {
             for moment in [&mut sample.ack, &mut sample.delivery, &mut sample.lateness] {
@@ -159,10 +163,13 @@ impl PhaseReport {
     }
 
     #[allow(clippy::cast_precision_loss)] // counts and bytes far below 2^52
-    fn work_out(&mut self) {
+    fn work_out(&mut self, came_within: Option<f64>) {
         let Some(server) = &mut self.server else { return };
-        let per_cpu = |count: u64| (count > 0 && server.cpu_seconds > 0.0).then(|| count as f64 / server.cpu_seconds);
-        let per_second = per_cpu(self.delivered);
+        // Seconds lie across the borders of phases, so their sum is a little off where the rate changes; what the phase counted itself is
+        // exact unless its messages came late.
+        let own = self.delivered as f64;
+        let delivered = came_within.filter(|came| (came - own).abs() > LATE * own).unwrap_or(own);
+        let per_second = (delivered > 0.0 && server.cpu_seconds > 0.0).then(|| delivered / server.cpu_seconds);
         let came = self.connections.saturating_sub(server.connections_before);
         let grown = server.rss_after as f64 - server.rss_before as f64;
         let connects = self.connect.count();
@@ -220,11 +227,21 @@ impl Moment {
 }
 
 impl ServerUse {
-    /// The share of one core that the server used, over a phase of `seconds`.
+    /// The share of one core that the server used while it was looked at, or else over a phase of `seconds`.
     #[must_use]
     pub fn cores(&self, seconds: f64) -> f64 {
+        let seconds = if self.seconds > 0.0 { self.seconds } else { seconds };
         if seconds > 0.0 { self.cpu_seconds / seconds } else { 0.0 }
     }
+}
+
+/// Deliveries that came within a phase, by the seconds of the timeline; those at the borders count by how much of them lies inside.
+#[allow(clippy::cast_precision_loss)] // counts of a second
+fn came_within(timeline: &[Sample], phase: &PhaseReport) -> Option<f64> {
+    let (from, to) = (phase.start_seconds, phase.start_seconds + phase.seconds);
+    let inside = |sample: &Sample| (sample.t.min(to) - (sample.t - 1.0).max(from)).clamp(0.0, 1.0);
+    let came = timeline.iter().map(|sample| sample.delivered as f64 * inside(sample)).sum();
+    (!timeline.is_empty()).then_some(came)
 }
 
 fn add(into: &mut BTreeMap<String, u64>, from: &BTreeMap<String, u64>) {
@@ -248,7 +265,8 @@ mod tests {
 
     /// What processes saw, by a number that says whose part it is: seconds with their histograms.
     fn part(process: u64, processes: u64, seconds: u64) -> Report {
-        let mut talk = PhaseReport { name: "talk".to_owned(), connections: 50, ..PhaseReport::default() };
+        let mut talk =
+            PhaseReport { name: "talk".to_owned(), seconds: 20.0, connections: 50, ..PhaseReport::default() };
         let mut timeline = Vec::new();
         let mut noise = sample::Noise(4);
         for second in 0..seconds {
@@ -313,6 +331,21 @@ mod tests {
         );
         assert_eq!(server.deliveries_per_cpu_second, Some(10_000.0), "over the deliveries of all processes");
         assert!(merged.timeline.iter().all(|second| second.delivery.hdr.is_none()));
+    }
+
+    #[test]
+    fn what_came_after_the_phase_is_not_paid_by_its_cpu() {
+        let rate = |late: u64| {
+            let mut report = sample::report(20, 1.0);
+            // Nothing came in the first seconds of the talk; it came after its end.
+            for second in report.timeline.iter_mut().skip(3).take(usize::try_from(late).unwrap()) {
+                second.delivered = 0;
+            }
+            report.finish();
+            report.phases[1].server.as_ref().unwrap().deliveries_per_cpu_second.unwrap()
+        };
+        assert!((rate(5) / rate(0) - 0.75).abs() < 1e-9, "{} {}", rate(0), rate(5));
+        assert_eq!(rate(1).to_bits(), rate(0).to_bits(), "a second more or less at the border is no lateness");
     }
 
     #[test]
