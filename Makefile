@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-crash check fmt clippy pure deny tidy sim bench load load-10k fuzz judges clean-data
+.PHONY: help run test test-crash check fmt clippy pure deny tidy sim bench load load-10k load-peers fuzz judges clean-data
 
 # One choice of features and two profiles: dev for tests and checks, release for whoever runs or measures it.
 # `make run PROFILE=dev` starts sooner after a change and runs slower.
@@ -64,6 +64,11 @@ load-10k: ## 10,000 connections in rooms of 10, 1,000 messages a second for ten 
 	@scripts/setup run
 	$(CARGO) build --locked --release --workspace
 	scripts/load rooms-10 --connections 10000 --rate 1000 --seconds $$(($(MINUTES) * 60)) $(ARGS)
+
+load-peers: ## The same load on Causerie and on gorilla, ws, Socket.IO (Centrifugo if it is installed), and one table: scripts/load-peers --help
+	@scripts/setup run
+	$(CARGO) build --locked --release --workspace
+	scripts/load-peers $(ARGS)
 
 fuzz: ## A minute of fuzzing for each target.
 	scripts/fuzz $(ARGS)

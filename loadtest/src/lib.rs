@@ -18,6 +18,7 @@
 //! | [`tls`] | TLS to a server whose certificate is pinned |
 //! | [`http`] | the little HTTP/1.1 that preparing a run needs |
 //! | [`client`] | one blocking WebSocket client |
+//! | [`coordinate`] | several processes make one run |
 //! | [`drive`] | which message a text is |
 //! | [`observe`] | CPU seconds and memory of a process, from `/proc`, and the server's part of a report |
 //! | [`scrape`] | the server's own counters, from `/metrics` |
@@ -28,6 +29,7 @@
 pub mod adapter;
 pub mod check;
 pub mod client;
+pub mod coordinate;
 pub mod drive;
 pub mod engine;
 pub mod http;
