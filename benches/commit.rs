@@ -106,7 +106,11 @@ fn main() -> Fallible<()> {
     store.write((0..ROOMS).map(create).collect())?;
     let mut heads = vec![0u64; usize::try_from(ROOMS)?];
     let mut n = 0u128;
-    writeln!(out, "{:>5} {:>7} | CPU µs a commit: user, system, sum; a message | KiB written a message | ms: p50, p99, p99.9, max", "group", "rate")?;
+    writeln!(
+        out,
+        "{:>5} {:>7} | CPU µs a commit: user, system, sum; a message | KiB written a message | ms: p50, p99, p99.9, max",
+        "group", "rate"
+    )?;
     for (group, rate) in [(1u32, 0u32), (4, 0), (16, 0), (1, 500), (1, 1000)] {
         let mut took = Vec::new();
         let before = used()?;
