@@ -92,10 +92,11 @@ fn read_segment(path: &Path, bytes: &[u8], from: u64) -> Result<Option<Segment>,
         first.get_or_insert(stamp);
         at += length;
     }
-    // Behind the end only what is older may stand, and what was torn off and never acknowledged.
+    // Behind the end only what is older may stand, and what was torn off and never acknowledged. (Older and live all the same: then the
+    // numbers do not fit.)
     for place in (at..bytes.len().saturating_sub(HEAD)).step_by(ALIGN) {
         if let Some((stamp, ..)) = bytes.get(place..).and_then(logged::read)
-            && stamp.segment >= from
+            && stamp.segment >= first.map_or(from, |first| first.segment)
         {
             let how = format!("a record does not pass its checksum, and commit {} stands behind it", stamp.number);
             return Err(damage(path, at, &how));
@@ -199,4 +200,149 @@ fn file(path: &Path, capacity: u64) -> io::Result<File> {
         Ok(file)
     };
     open().map_err(say)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const CAPACITY: u64 = 4096;
+    const STANDING: u64 = 10;
+
+    fn changes(number: u64) -> Vec<Change> {
+        let value = Arc::from(vec![0xa5; usize::try_from(number % 5).expect("small") * 9]);
+        vec![Change { table: 5, key: Box::from(number.to_be_bytes()), value: Some(value) }]
+    }
+
+    fn append(log: &mut Log, number: u64) {
+        let mut draft = Draft::default();
+        draft.clear();
+        draft.add(&changes(number)).expect("small");
+        log.append(number, &mut draft).expect("appended");
+    }
+
+    /// A folder whose log holds commits 11 to 20 in segment 3, behind older ones in both files.
+    fn filled() -> (tempfile::TempDir, Log, Vec<u64>) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut log = Log::open(dir.path(), CAPACITY, 1, 77).expect("made");
+        for segment in 1..3 {
+            for number in segment * 4 - 1..segment * 4 + 3 {
+                append(&mut log, number);
+            }
+            assert_eq!(log.turn(segment).expect("turned"), segment + 1);
+        }
+        let mut ends = vec![0];
+        for number in STANDING + 1..=STANDING + 10 {
+            append(&mut log, number);
+            ends.push(log.used);
+        }
+        (dir, log, ends)
+    }
+
+    fn numbers(dir: &Path) -> Result<u64, String> {
+        let replay = replay(dir, 3, STANDING).map_err(|e| e.to_string())?;
+        let expected: Vec<_> = (STANDING + 1..=replay.newest).map(changes).collect();
+        assert_eq!(replay.commits, expected);
+        Ok(replay.newest)
+    }
+
+    #[test]
+    fn what_was_appended_is_replayed_and_older_segments_are_not() {
+        let (dir, mut log, _) = filled();
+        let whole = replay(dir.path(), 3, STANDING).expect("whole");
+        assert_eq!((whole.newest, whole.next_segment, whole.commits.len()), (20, 4, 10));
+        // The next segment, in the other file.
+        assert_eq!(log.turn(9).expect("turned"), 4);
+        append(&mut log, 21);
+        assert_eq!(numbers(dir.path()), Ok(21));
+        let void = replay(dir.path(), 5, 21).expect("whole");
+        assert_eq!((void.newest, void.next_segment, void.commits), (21, 5, vec![]));
+        // Without the older one there is a hole.
+        fs::write(dir.path().join(LOG_FILES[0]), []).expect("written");
+        assert!(numbers(dir.path()).expect_err("a hole").contains("commit 21 follows on commit 10"));
+    }
+
+    #[test]
+    fn a_record_torn_at_any_byte_is_dropped_and_its_place_is_used_again() {
+        let (dir, log, ends) = filled();
+        let path = dir.path().join(LOG_FILES[0]);
+        let whole = fs::read(&path).expect("read");
+        let older = {
+            let other = fs::read(dir.path().join(LOG_FILES[1])).expect("read");
+            vec![other[..100].to_vec(), vec![0; 100], vec![0xff; 100]]
+        };
+        let (from, to) = (ends[9], ends[10]);
+        let length = usize::try_from(to - from).expect("small");
+        let from = usize::try_from(from).expect("small");
+        for cut in 0..length {
+            for under in &older {
+                // What was not written shows what stood there before.
+                let mut torn = whole.clone();
+                torn[from + cut..from + length].copy_from_slice(&under[cut..length]);
+                fs::write(&path, &torn).expect("written");
+                let last = if torn[from..from + length] == whole[from..from + length] { 20 } else { 19 };
+                assert!(last == 19 || cut + ALIGN > length, "cut at {cut}");
+                // Padding may be missing.
+                let found = numbers(dir.path()).expect("no damage");
+                assert!(found == last || (found == 20 && cut + ALIGN > length), "cut at {cut}: {found}");
+            }
+        }
+        // Cut off with the file, at each byte.
+        for cut in 0..=from + length {
+            fs::write(&path, &whole[..cut]).expect("written");
+            let complete = ends.iter().filter(|end| **end <= cut as u64).count() as u64 - 1;
+            let found = numbers(dir.path()).expect("no damage");
+            assert!(found == STANDING + complete || cut + ALIGN > from + length || found == STANDING + complete + 1);
+        }
+        drop(log);
+    }
+
+    #[test]
+    fn a_flipped_bit_before_the_last_record_is_damage_at_every_byte() {
+        let (dir, _log, ends) = filled();
+        let path = dir.path().join(LOG_FILES[0]);
+        let whole = fs::read(&path).expect("read");
+        let mut found = 0;
+        for at in 0..usize::try_from(ends[9]).expect("small") {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0x10;
+            fs::write(&path, &flipped).expect("written");
+            match numbers(dir.path()) {
+                Err(text) => {
+                    assert!(text.contains("does not pass its checksum, and commit"), "byte {at}: {text}");
+                    assert!(text.contains("log.0") && text.contains("Restore a backup"), "{text}");
+                    found += 1;
+                }
+                // Between two records.
+                Ok(newest) => assert_eq!(newest, 20, "byte {at}"),
+            }
+        }
+        let padding: usize = (11..20u64)
+            .map(|n| (HEAD + 15 + usize::try_from(n % 5 * 9).expect("small")) % ALIGN)
+            .map(|n| (ALIGN - n) % ALIGN)
+            .sum();
+        assert_eq!(found + padding, usize::try_from(ends[9]).expect("small"));
+    }
+
+    #[test]
+    fn a_file_grows_for_what_does_not_fit_and_is_short_again_when_it_is_begun_anew() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut log = Log::open(dir.path(), CAPACITY, 1, 5).expect("made");
+        let length = |n: usize| fs::metadata(dir.path().join(LOG_FILES[n])).expect("there").len();
+        assert_eq!((length(0), length(1)), (CAPACITY, CAPACITY));
+        let mut draft = Draft::default();
+        draft.clear();
+        draft.add(&[Change { table: 1, key: Box::from([1]), value: Some(Arc::from(vec![1; 9000])) }]).expect("small");
+        log.append(1, &mut draft).expect("appended");
+        assert!(length(0) > CAPACITY && log.fill() > 2.0);
+        assert_eq!(replay(dir.path(), 1, 0).expect("whole").newest, 1);
+        log.turn(6).expect("turned");
+        append(&mut log, 2);
+        log.turn(7).expect("turned");
+        assert_eq!((length(0), length(1)), (CAPACITY, CAPACITY));
+        assert_eq!(Log::remake(dir.path(), CAPACITY, 4, 8).expect("made").segment(), 4);
+        assert_eq!(replay(dir.path(), 0, 0).expect("whole").newest, 0);
+    }
 }
