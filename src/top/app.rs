@@ -309,7 +309,9 @@ pub(super) mod tests {
         state.key(KeyCode::BackTab.into());
         assert_eq!(state.page, Page::Process);
         press(&mut state, '?');
-        assert!(state.help && state.key(KeyCode::Esc.into()) && !state.help);
+        assert!(state.help);
+        assert!(state.key(KeyCode::Esc.into()));
+        assert!(!state.help);
         press(&mut state, 's');
         assert_eq!(state.sort, Sort::Connections);
         assert!(!press(&mut state, 'q'));

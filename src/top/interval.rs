@@ -116,8 +116,8 @@ impl<'a> Interval<'a> {
 pub fn restarted(before: &Snapshot, after: &Snapshot) -> bool {
     let start = |snapshot: &Snapshot| snapshot.page.value(START_TIME, &Labels::new());
     match (start(before), start(after)) {
-        // The kernel gives hundredths of a second, and our own rounding must not look like a restart.
-        (Some(before), Some(after)) => (before - after).abs() > 0.5,
+        // The kernel counts hundredths of a second from its own start, and no process begins twice in one.
+        (Some(before), Some(after)) => (before - after).abs() > 0.005,
         _ => false,
     }
 }
@@ -230,8 +230,8 @@ pub(super) mod tests {
     fn another_process_is_not_compared_with_the_one_before() {
         let start = "causerie_process_start_time_seconds";
         let before = snapshot(1.0, &format!("a_total 100\n{start} 1000.25\n"));
-        let same = snapshot(2.0, &format!("a_total 101\n{start} 1000.26\n"));
-        let other = snapshot(2.0, &format!("a_total 500\n{start} 1009\n"));
+        let same = snapshot(2.0, &format!("a_total 101\n{start} 1000.25\n"));
+        let other = snapshot(2.0, &format!("a_total 500\n{start} 1000.26\n"));
         assert_eq!(Interval::new(Some(&before), &same).rate("a_total", &[]), Some(1.0));
         assert_eq!(Interval::new(Some(&before), &other).rate("a_total", &[]), None);
     }
@@ -293,7 +293,9 @@ pub(super) mod tests {
         fn a_quantile_lies_in_the_bucket_of_the_true_one(mut us in proptest::collection::vec(1_u64..9_000_000, 1..200), part in 0.01..1.0_f64) {
             let mut times = Latency::default();
             let before = snapshot(0.0, &histogram(&times));
-            us.iter().for_each(|us| times.record(*us));
+            for us in &us {
+                times.record(*us);
+            }
             let after = snapshot(1.0, &histogram(&times));
             let gained = Interval::new(Some(&before), &after).histogram("h", &[]).unwrap();
             us.sort_unstable();

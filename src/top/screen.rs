@@ -129,10 +129,11 @@ fn footer(state: &State) -> Line<'static> {
     for (at, page) in Page::ALL.into_iter().enumerate() {
         let chosen = page == state.page;
         let style = if chosen { Style::new().add_modifier(Modifier::REVERSED) } else { Style::new() };
-        spans.push(Span::styled(format!(" {} {} ", at + 1, page.name()), style));
+        spans.extend([Span::styled(format!("{} {}", at + 1, page.name()), style), Span::raw(" ")]);
     }
-    let rest = format!("  s sort: {}  p pause  ? help  q quit", state.sort.name());
-    spans.push(Span::styled(rest, style(state, Tone::Faint)));
+    // The end may be cut off at 80 columns: it only says how shards are sorted.
+    let keys = format!(" q quit  p pause  ? help  s by {}", state.sort.name());
+    spans.push(Span::styled(keys, style(state, Tone::Faint)));
     Line::from(spans)
 }
 
@@ -344,7 +345,7 @@ mod tests {
             assert!(all.contains(part), "{part} is not in\n{all}");
         }
         let row: Vec<&str> = lines.iter().find(|line| line.starts_with("all ")).unwrap().split_whitespace().collect();
-        assert_eq!((row[1], row[4]), ("10,000", "99,000"), "{all}");
+        assert_eq!((row[1], row[5]), ("10,000", "99,000"), "{all}");
         assert!(!lines.last().unwrap().is_empty() && !has(&lines, "further down"), "{all}");
     }
 
