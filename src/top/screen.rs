@@ -111,12 +111,17 @@ fn header(state: &State, width: usize) -> Vec<Line<'static>> {
     third.extend(cell("files ", tables::files(process)));
     third.push(Span::raw(format!("store {}", bytes(view.store.size_bytes))));
     if let Some((since, why)) = &state.away {
-        let text = format!(
-            "NO ANSWER for {}: {}. Below is what was known last",
-            duration(Some(state.now - since)),
-            harmless(why)
-        );
-        second = vec![Span::styled(text, style(state, Tone::Bad))];
+        let text =
+            format!("NO ANSWER for {}, what is below is old. {}", duration(Some(state.now - since)), harmless(why));
+        // Why it is so may be long, and is worth a second line.
+        let chars: Vec<char> = text.chars().collect();
+        let mut parts = chars
+            .chunks(width.max(1))
+            .map(|part| Span::styled(part.iter().collect::<String>(), style(state, Tone::Bad)));
+        second = parts.next().into_iter().collect();
+        if let Some(more) = parts.next() {
+            third = vec![more];
+        }
     } else if let Some(at) = state.restarted.filter(|at| state.now - at < TELL_RESTART) {
         let text = format!("  RESTARTED {} ago", duration(Some(state.now - at)));
         second.push(Span::styled(text, style(state, Tone::Warn)));
@@ -182,7 +187,9 @@ fn overview(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View) {
     let shards = lines(tables::shards(view, state.sort), state, area.width);
     let (left, right) = (tables::latency(view), tables::store(view));
     let beside = right.widths().iter().sum::<usize>() + GAP;
-    let times = lines(left, state, area.width.saturating_sub(u16::try_from(beside + 3).unwrap_or(0)));
+    let times_wide = u16::try_from(left.widths().iter().sum::<usize>() + GAP * left.columns.len()).unwrap_or(0);
+    let times_wide = times_wide.min(area.width.saturating_sub(u16::try_from(beside + 3).unwrap_or(0)));
+    let times = lines(left, state, times_wide);
     let store = lines(right, state, area.width);
     let below = below(view, state, usize::from(area.width));
     let height = |lines: &Vec<Line<'_>>| u16::try_from(lines.len()).unwrap_or(u16::MAX);
@@ -190,7 +197,8 @@ fn overview(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View) {
     // With little room the shards keep a few rows of their own.
     let wanted = height(&shards).saturating_add(1);
     let left_over = area.height.saturating_sub(times_high + below_high);
-    let curves = if frame.area().height >= TALL && left_over > wanted + 4 { 6 } else { 0 };
+    let curves =
+        if frame.area().height >= TALL && left_over > wanted + 4 { (left_over - wanted - 1).min(12) } else { 0 };
     let [top, middle, bottom, curve, _] = Layout::vertical([
         Constraint::Length(wanted.min(left_over.saturating_sub(curves).max(5))),
         Constraint::Length(times_high),
@@ -202,7 +210,7 @@ fn overview(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View) {
     scrolled(frame, Rect { height: top.height.saturating_sub(1), ..top }, state, shards);
     let right_width = u16::try_from(beside).unwrap_or(0);
     let [times_at, store_at] =
-        Layout::horizontal([Constraint::Min(44), Constraint::Length(right_width)]).spacing(3).areas(middle);
+        Layout::horizontal([Constraint::Length(times_wide), Constraint::Length(right_width)]).spacing(3).areas(middle);
     frame.render_widget(Paragraph::new(times), times_at);
     frame.render_widget(Paragraph::new(store), store_at);
     frame.render_widget(Paragraph::new(below), bottom);
@@ -271,7 +279,7 @@ fn help(frame: &mut Frame<'_>, state: &State) {
     let all = frame.area();
     let wanted = u16::try_from(HELP.lines().map(|line| line.chars().count()).max().unwrap_or(0)).unwrap_or(0) + 4;
     let lines = u16::try_from(HELP.lines().count()).unwrap_or(0) + 2;
-    let (width, height) = (wanted.min(all.width), (lines + 3).min(all.height));
+    let (width, height) = (wanted.min(all.width), (lines + 1).min(all.height));
     let area = Rect { x: (all.width - width) / 2, y: (all.height - height) / 2, width, height };
     let block = Block::new().borders(Borders::ALL).title(" causerie top ").border_style(style(state, Tone::Strong));
     frame.render_widget(Clear, area);
@@ -387,7 +395,7 @@ mod tests {
         let mut state = running(1);
         state.away = Some((0.0, "connection refused".to_owned()));
         state.now = 12.0;
-        assert!(screen(&state, 80, 24)[1].contains("NO ANSWER for 12 s: connection refused"));
+        assert!(screen(&state, 80, 24)[1].contains("NO ANSWER for 12 s, what is below is old. connection refused"));
         state.away = None;
         state.restarted = Some(10.0);
         assert!(screen(&state, 100, 24)[1].contains("RESTARTED 2 s ago"));
