@@ -30,6 +30,8 @@ enum Command {
     Limit(limit::Call),
     /// Lists the built-in scenarios.
     Scenarios,
+    /// Measures what one core can seal and send at most, without a server: the yardstick for one.
+    Limit(limit::Call),
 }
 
 /// Where the server is and who signs tokens.
@@ -176,6 +178,10 @@ pub fn main() -> ExitCode {
                 let _ = writeln!(text, "{name:<16} {about}");
             }
             say(&text, 0)
+        }
+        Command::Limit(call) => {
+            let (text, code) = call.carry_out();
+            say(&text, code)
         }
     }
 }

@@ -20,6 +20,7 @@
 //! | [`client`] | one blocking WebSocket client |
 //! | [`coordinate`] | several processes make one run |
 //! | [`drive`] | which message a text is |
+//! | [`limit`] | what sealing and sending alone cost: the yardstick for a server |
 //! | [`observe`] | CPU seconds and memory of a process, from `/proc`, and the server's part of a report |
 //! | [`scrape`] | the server's own counters, from `/metrics` |
 //! | [`machine`] | on what machine a run was made |

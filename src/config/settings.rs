@@ -252,6 +252,8 @@ pub struct Runtime {
     pub spin_us: u64,
     /// The longest wait of a busy connection for its next write, in milliseconds.
     pub pace_ms: u64,
+    /// Writes that go to the kernel together at most; 0: one by one.
+    pub send_batch: usize,
     /// Threads for what takes long (argon2, key sets).
     pub blocking_threads: usize,
 }

@@ -89,6 +89,8 @@ pub struct LaunchSettings {
     /// The longest time for which a busy shard lets a connection wait that was just written to, so that more frames share its next write,
     /// in milliseconds. 0: never.
     pub pace_ms: u64,
+    /// Writes that a shard hands to the kernel together at most. 0: one by one.
+    pub send_batch: usize,
     /// Threads for argon2 and the like.
     pub pool_threads: usize,
     /// Work that may wait for them.
@@ -103,6 +105,7 @@ impl Default for LaunchSettings {
             watchdog_ms: 2000,
             spin_us: 0,
             pace_ms: 40,
+            send_batch: 128,
             pool_threads: 2,
             pool_waiting: 256,
         }
@@ -427,6 +430,7 @@ async fn shard<M, F, S, Fut>(
         gate: gate.clone(),
         stall_ms: settings.stall_ms,
         pace_ms: settings.pace_ms,
+        send_batch: settings.send_batch,
     };
     let pump = Pump::new(machine(id, clock.now()), parts);
     let running = match glommio::spawn_local_into(pump.clone().run(), queues.live) {

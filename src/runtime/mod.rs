@@ -15,6 +15,7 @@ pub mod pool;
 pub mod port;
 mod pump;
 pub mod seam;
+mod sends;
 pub mod stall;
 
 pub use gateway::Gateway;

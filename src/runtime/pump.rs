@@ -33,6 +33,7 @@ use super::mesh::{Completion, Mailbox, Mesh, Order};
 use super::pace::Pace;
 use super::port::{Port, Sent, Socket};
 use super::seam::{Machine, StorePort};
+use super::sends::Sends;
 use super::stall::{Kind, Tally};
 
 /// Inputs are handled for so long in one turn, in microseconds, before what follows from them is carried out.
@@ -70,6 +71,8 @@ pub struct PumpParts {
     pub stall_ms: u64,
     /// See [`super::LaunchSettings::pace_ms`].
     pub pace_ms: u64,
+    /// See [`super::LaunchSettings::send_batch`].
+    pub send_batch: usize,
 }
 
 /// The pump of one shard.
@@ -93,12 +96,25 @@ struct Core<M> {
     /// Connections that have something and were written to a moment ago, with the time of their next write; about in its order.
     paced: VecDeque<(Moment, ConnId)>,
     pace: Pace,
+    /// Sealed bytes that wait to be sent together, and whose they are.
+    sends: Sends,
+    sending: Vec<Sending>,
     bytes: Vec<u8>,
     asks: HashMap<u64, oneshot::Sender<Result<AskAnswer, Refusal>>>,
     next_ask: u64,
     timer: Option<(Moment, Timer)>,
     /// Times at which writes became durable, to be measured when this turn's output was written.
     durable: Vec<Moment>,
+}
+
+/// One of the connections that are written to together.
+struct Sending {
+    conn: ConnId,
+    socket: Rc<dyn Socket>,
+    /// Bytes before they were sealed.
+    bytes: usize,
+    /// The machine has more for it.
+    more: bool,
 }
 
 /// Tells the shard what became of a job. Dropped untold (the queue was full, the driver is gone), it says so.
@@ -138,6 +154,8 @@ impl<M: Machine> Pump<M> {
             returned: Vec::new(),
             dirty: VecDeque::new(),
             paced: VecDeque::new(),
+            sends: Sends::new(parts.send_batch),
+            sending: Vec::new(),
             pace: Pace::new(parts.pace_ms.saturating_mul(1000)),
             bytes: Vec::new(),
             asks: HashMap::new(),
@@ -400,12 +418,22 @@ impl<M: Machine> Pump<M> {
                 continue;
             }
             closed |= self.write_one(core, conn, begin);
+            if core.sends.len() > 0 && !core.sends.is_full() {
+                continue;
+            }
+            self.send_all(core);
             let at = parts.clock.mono();
             tally.add(Kind::Writing, at.micros_since(last));
             last = at;
             if at.micros_since(begin) >= WRITE_US {
                 break;
             }
+        }
+        if core.sends.len() > 0 {
+            self.send_all(core);
+            let at = parts.clock.mono();
+            tally.add(Kind::Writing, at.micros_since(last));
+            last = at;
         }
         core.pace.spent(last.micros_since(begin), last);
         // What the machine has to do about a connection that is over, it does in the next turn: now, not at its next deadline.
@@ -447,27 +475,27 @@ impl<M: Machine> Pump<M> {
                     bytes.extend_from_slice(&kept);
                     (true, None)
                 };
-                let sent = if bytes.is_empty() { Sent::All } else { self.send(&*socket, bytes) };
+                if !bytes.is_empty() && close.is_none() && core.sends.enabled() {
+                    let from = core.sends.buffer().len();
+                    if let Some(fd) = socket.seal(bytes, core.sends.buffer()) {
+                        core.sends.push(fd, from);
+                        core.sending.push(Sending { conn, socket, bytes: bytes.len(), more });
+                        return false;
+                    }
+                }
+                let sent = if bytes.is_empty() {
+                    Sent::All
+                } else {
+                    let sent = socket.send(bytes);
+                    self.count(bytes.len(), sent);
+                    sent
+                };
                 if let Some(code) = close {
                     self.inbox.remove(conn);
                     socket.close(code);
                     return true;
                 }
-                let list = self.inbox.with_slot(conn, |slot| {
-                    match sent {
-                        Sent::All => slot.listed |= more,
-                        Sent::Blocked => {
-                            // The socket may have said `gone` from within `send`.
-                            if slot.flow == Flow::Open {
-                                slot.flow = Flow::Blocked;
-                            }
-                            slot.wants |= more;
-                        }
-                        Sent::Broken => slot.flow = Flow::Broken,
-                    }
-                    sent == Sent::All && more
-                });
-                if list == Some(true) {
+                if self.was_sent(conn, sent, more) {
                     core.dirty.push_back(conn);
                 }
             }
@@ -475,13 +503,44 @@ impl<M: Machine> Pump<M> {
         false
     }
 
-    fn send(&self, socket: &dyn Socket, bytes: &[u8]) -> Sent {
-        let sent = socket.send(bytes);
+    /// Sends what was gathered with as few calls into the kernel as can be.
+    fn send_all(&self, core: &mut Core<M>) {
+        let Core { sends, sending, dirty, .. } = core;
+        sends.submit(|place, sealed, taken| {
+            let Some(Sending { conn, socket, bytes, more }) = sending.get(place) else { return };
+            let sent = socket.sealed(sealed, taken);
+            self.count(*bytes, sent);
+            if self.was_sent(*conn, sent, *more) {
+                dirty.push_back(*conn);
+            }
+        });
+        sending.clear();
+    }
+
+    /// Notes what became of a write. Answers whether the connection is to be written to again.
+    fn was_sent(&self, conn: ConnId, sent: Sent, more: bool) -> bool {
+        let list = self.inbox.with_slot(conn, |slot| {
+            match sent {
+                Sent::All => slot.listed |= more,
+                Sent::Blocked => {
+                    // The socket may have said `gone` from within `send`.
+                    if slot.flow == Flow::Open {
+                        slot.flow = Flow::Blocked;
+                    }
+                    slot.wants |= more;
+                }
+                Sent::Broken => slot.flow = Flow::Broken,
+            }
+            sent == Sent::All && more
+        });
+        list == Some(true)
+    }
+
+    fn count(&self, bytes: usize, sent: Sent) {
         let shell = &mut *self.parts.shell.borrow_mut();
         shell.writes += 1;
-        shell.written_bytes += bytes.len() as u64;
+        shell.written_bytes += bytes as u64;
         shell.writes_blocked += u64::from(sent == Sent::Blocked);
-        sent
     }
 
     /// Sleeps until the bell is rung or the next deadline is there. Answers `false` when there was no need to sleep: the caller
