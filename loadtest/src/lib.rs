@@ -20,9 +20,11 @@
 //! | [`client`] | one blocking WebSocket client |
 //! | [`coordinate`] | several processes make one run |
 //! | [`drive`] | which message a text is |
+//! | [`limit`] | what sealing and sending alone cost: the yardstick for a server |
 //! | [`observe`] | CPU seconds and memory of a process, from `/proc`, and the server's part of a report |
 //! | [`scrape`] | the server's own counters, from `/metrics` |
 //! | [`machine`] | on what machine a run was made |
+//! | [`limit`] | what sealing and sending alone cost: the yardstick for a server |
 //! | [`run`] | one run from end to end |
 //! | [`report`] | what came out: JSON, a table, a page, and what differs between two |
 
@@ -35,6 +37,7 @@ pub mod engine;
 pub mod http;
 pub mod layout;
 pub mod ledger;
+pub mod limit;
 pub mod machine;
 pub mod observe;
 pub mod plan;

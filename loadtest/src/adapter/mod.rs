@@ -4,7 +4,10 @@
 //! opens sockets, keeps time and checks; the adapter makes frames and says what came. To add a server: implement [`Adapter`],
 //! say in [`Can`] what it promises, and name it in [`by_name`].
 
+pub mod centrifugo;
 pub mod native;
+pub mod raw;
+pub mod socketio;
 
 use std::fmt;
 
@@ -307,7 +310,7 @@ pub trait Adapter: Send + Sync {
 }
 
 /// The names of all adapters.
-pub const NAMES: &[&str] = &["causerie"];
+pub const NAMES: &[&str] = &["causerie", "raw", "socketio", "centrifugo", "centrifugo-history"];
 
 /// The adapter of this name.
 ///
@@ -316,6 +319,10 @@ pub const NAMES: &[&str] = &["causerie"];
 pub fn by_name(name: &str) -> Result<Box<dyn Adapter>, Failure> {
     match name {
         "causerie" => Ok(Box::new(native::Native)),
+        "raw" => Ok(Box::new(raw::Raw)),
+        "socketio" => Ok(Box::new(socketio::SocketIo)),
+        "centrifugo" => Ok(Box::new(centrifugo::Centrifugo { history: false })),
+        "centrifugo-history" => Ok(Box::new(centrifugo::Centrifugo { history: true })),
         _ => Err(Failure::new("--adapter", format!("{name:?} is not one of {}", NAMES.join(", ")))),
     }
 }

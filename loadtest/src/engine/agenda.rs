@@ -119,27 +119,24 @@ impl Agenda {
 
     /// The next thing to happen.
     pub fn next(&mut self, layout: &Layout) -> Option<Action> {
-        loop {
-            if let Some(end) = self.ended {
-                let phase = self.next_phase - 1;
-                let first = self.streams.iter_mut().filter_map(|s| s.arrivals.peek().copied().map(|at| (at, s)));
-                let Some((at, stream)) = first.min_by_key(|(at, _)| *at) else {
-                    self.ended = None;
-                    let action = Action { at: end, phase, what: What::End };
-                    self.began = end;
-                    return Some(action);
-                };
-                stream.arrivals.next();
-                let what = stream.what(layout, &self.order);
-                return Some(Action { at: self.began + at, phase, what });
-            }
+        let Some(end) = self.ended else {
             let phase = self.phases.get(self.next_phase)?;
             let seed = split_mix(self.seed ^ split_mix(self.next_phase as u64 + 1));
             self.streams = streams(phase, seed);
             self.ended = Some(self.began + nanos(phase.seconds));
             self.next_phase += 1;
             return Some(Action { at: self.began, phase: self.next_phase - 1, what: What::Begin });
-        }
+        };
+        let phase = self.next_phase - 1;
+        let first = self.streams.iter_mut().filter_map(|s| s.arrivals.peek().copied().map(|at| (at, s)));
+        let Some((at, stream)) = first.min_by_key(|(at, _)| *at) else {
+            self.ended = None;
+            self.began = end;
+            return Some(Action { at: end, phase, what: What::End });
+        };
+        stream.arrivals.next();
+        let what = stream.what(layout, &self.order);
+        Some(Action { at: self.began + at, phase, what })
     }
 }
 

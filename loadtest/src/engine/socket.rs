@@ -75,11 +75,11 @@ impl Worker {
     }
 
     /// A socket has something to read, or room to write.
-    pub(super) fn ready(&mut self, data: u64, flags: EventFlags) -> Result<(), Failure> {
+    pub(super) fn ready(&mut self, data: u64, flags: EventFlags) {
         let slot = usize::try_from(data & 0xffff_ffff).unwrap_or(usize::MAX);
         // An event of a connection that is gone.
         if self.conns[slot].socket.is_none() || u64::from(self.conns[slot].generation) != data >> 32 {
-            return Ok(());
+            return;
         }
         if self.conns[slot].stage == Stage::Connecting {
             self.connected(slot);
@@ -93,12 +93,11 @@ impl Worker {
             {
                 let _ = epoll::delete(&self.epoll, socket);
             }
-            return Ok(());
+            return;
         }
         if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
             self.read(slot);
         }
-        Ok(())
     }
 
     fn connected(&mut self, slot: usize) {
@@ -212,8 +211,7 @@ impl Worker {
     pub(super) fn read(&mut self, slot: usize) {
         let mut received = mem::take(&mut self.received);
         let mut plain = mem::take(&mut self.plain);
-        loop {
-            let Some(socket) = &self.conns[slot].socket else { break };
+        while let Some(socket) = &self.conns[slot].socket {
             let got = match net::recv(socket, &mut received[..], RecvFlags::empty()) {
                 Ok((0, _)) => {
                     self.lost(slot, "cut: the server ended the connection");
@@ -394,7 +392,7 @@ impl Worker {
         // Not all at once: clients come back with chance in it.
         let attempts = self.conns[slot].attempts.min(6);
         let chance = u64::from(self.next_mask()) % 100;
-        let wait = (SECOND / 20 << attempts) / 100 * (50 + chance);
+        let wait = ((SECOND / 20) << attempts) / 100 * (50 + chance);
         self.timers.push(std::cmp::Reverse((now + wait, slot)));
     }
 

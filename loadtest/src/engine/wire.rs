@@ -93,11 +93,11 @@ pub fn write(opcode: Opcode, payload: &[u8], mask: u32, out: &mut Vec<u8>) {
         short @ 0..126 => out.push(0x80 | short as u8),
         length => match u16::try_from(length) {
             Ok(length) => {
-                out.push(0x80 | 126);
+                out.push(0x80 | 0x7e);
                 out.extend_from_slice(&length.to_be_bytes());
             }
             Err(_) => {
-                out.push(0x80 | 127);
+                out.push(0x80 | 0x7f);
                 out.extend_from_slice(&(length as u64).to_be_bytes());
             }
         },

@@ -170,7 +170,7 @@ impl Worker {
             }
             for some in events.chunks(AT_ONCE) {
                 for &(data, flags) in some {
-                    self.ready(data, flags)?;
+                    self.ready(data, flags);
                 }
                 self.due()?;
             }

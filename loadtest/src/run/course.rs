@@ -1,7 +1,8 @@
 //! The run while it is under way: what each second showed, the server at the borders of phases, a line on the terminal.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::fmt::Write as _;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,7 +107,8 @@ impl Course {
         let phase = self.phase.as_deref().unwrap_or("connect");
         let mut line = format!("{:>5} s {phase:<12} {:>6} open", second + 1, row.open);
         if seen.sent + seen.delivered > 0 {
-            line += &format!(
+            let _ = write!(
+                line,
                 "  sent {:>6} acked {:>6} delivered {:>7}  p50 {} p99 {} ms",
                 seen.sent,
                 seen.acked,
@@ -115,12 +117,12 @@ impl Course {
                 short(seen.delivery.at(0.99)),
             );
         }
-        line += &format!("  own CPU {:.0} %", row.busiest * 100.0);
+        let _ = write!(line, "  own CPU {:.0} %", row.busiest * 100.0);
         if let Some(server) = &row.server {
-            line += &format!("  server {:.0} %", server.cpu_seconds * 100.0);
+            let _ = write!(line, "  server {:.0} %", server.cpu_seconds * 100.0);
         }
         if seen.errors > 0 {
-            line += &format!("  errors {}", seen.errors);
+            let _ = write!(line, "  errors {}", seen.errors);
         }
         tell(&line);
     }
@@ -159,7 +161,9 @@ impl Course {
     pub(super) fn timeline(&mut self, shift: f64) -> Vec<Sample> {
         self.settle(u64::MAX);
         let mut all = std::mem::take(&mut self.samples);
-        all.iter_mut().for_each(|sample| sample.t -= shift);
+        for sample in &mut all {
+            sample.t -= shift;
+        }
         all.retain(|sample| sample.t > 0.0);
         all
     }
@@ -180,5 +184,5 @@ pub(super) fn say(plan: &Plan, line: &str) {
 
 fn tell(line: &str) {
     // Nobody may be looking.
-    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+    let _ = io::Write::write_all(&mut io::stderr(), format!("{line}\n").as_bytes());
 }

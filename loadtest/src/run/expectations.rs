@@ -20,7 +20,9 @@ pub fn look(scenario: &Scenario, report: &mut Report) {
     };
     let over = |of: fn(&PhaseReport) -> &Distribution| {
         let mut sum = Distribution::new();
-        meant.iter().for_each(|phase| sum.merge(of(phase)));
+        for phase in &meant {
+            sum.merge(of(phase));
+        }
         sum
     };
     let at = |times: &Distribution, quantile: f64| (!times.is_empty()).then(|| times.at(quantile));

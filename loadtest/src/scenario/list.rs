@@ -7,7 +7,26 @@ use super::Scenario;
 use crate::{Context as _, Failure};
 
 /// Name and text of each built-in scenario.
-pub const BUILT_IN: &[(&str, &str)] = &[("short", include_str!("../../scenarios/short.toml"))];
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("short", include_str!("../../scenarios/short.toml")),
+    ("rooms-10", include_str!("../../scenarios/rooms-10.toml")),
+    ("rooms-100", include_str!("../../scenarios/rooms-100.toml")),
+    ("rooms-1000", include_str!("../../scenarios/rooms-1000.toml")),
+    ("rooms-10000", include_str!("../../scenarios/rooms-10000.toml")),
+    ("mix", include_str!("../../scenarios/mix.toml")),
+    ("idle", include_str!("../../scenarios/idle.toml")),
+    ("storm", include_str!("../../scenarios/storm.toml")),
+    ("storm-all", include_str!("../../scenarios/storm-all.toml")),
+    ("slow-readers", include_str!("../../scenarios/slow-readers.toml")),
+    ("churn", include_str!("../../scenarios/churn.toml")),
+    ("hot-room", include_str!("../../scenarios/hot-room.toml")),
+    ("token-refresh", include_str!("../../scenarios/token-refresh.toml")),
+    ("history", include_str!("../../scenarios/history.toml")),
+    ("many-rooms-50", include_str!("../../scenarios/many-rooms-50.toml")),
+    ("many-rooms-500", include_str!("../../scenarios/many-rooms-500.toml")),
+    ("soak", include_str!("../../scenarios/soak.toml")),
+    ("ack", include_str!("../../scenarios/ack.toml")),
+];
 
 /// A scenario by its built-in name or by the path of a file, checked.
 ///
