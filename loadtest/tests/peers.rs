@@ -84,7 +84,8 @@ impl Peer {
     fn run(&self, adapter: &str) -> Result<Report, causerie_load::Failure> {
         let certificate = self.folder.path().join("cert.pem");
         let target = Target::parse(&format!("wss://{}/", self.address), Some(&certificate))?;
-        let mut plan = Plan::new(target, Scenario::read(TALK)?.checked()?, Issuer::go42("a secret that nobody looks at"));
+        let mut plan =
+            Plan::new(target, Scenario::read(TALK)?.checked()?, Issuer::go42("a secret that nobody looks at"));
         adapter.clone_into(&mut plan.adapter);
         plan.server_pid = Some(self.process.id());
         run::run(&plan)
