@@ -149,6 +149,7 @@ impl Fake {
             address: self.address.clone(),
             path: "/ws/chat".to_owned(),
             tls: Some(self.trust().config().unwrap()),
+            trust: self.trust(),
         };
         let scenario = Scenario::read(scenario).and_then(Scenario::checked).unwrap();
         causerie_load::plan::Plan::new(target, scenario, Issuer::go42("a secret that nobody looks at"))
