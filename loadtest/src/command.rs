@@ -11,7 +11,7 @@ use causerie_load::report::html;
 use causerie_load::scenario::{self, BUILT_IN, Scenario, Shape};
 use causerie_load::target::Target;
 use causerie_load::token::Issuer;
-use causerie_load::{Failure, run};
+use causerie_load::{Failure, limit, run};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Puts load on a chat server and checks every answer and delivery.
@@ -28,6 +28,8 @@ enum Command {
     Run(Box<Run>),
     /// Lists the built-in scenarios.
     Scenarios,
+    /// Measures what one core can seal and send at most, without a server: the yardstick for one.
+    Limit(limit::Call),
 }
 
 /// Where the server is and who signs tokens.
@@ -170,6 +172,10 @@ pub fn main() -> ExitCode {
                 let _ = writeln!(text, "{name:<16} {about}");
             }
             say(&text, 0)
+        }
+        Command::Limit(call) => {
+            let (text, code) = call.carry_out();
+            say(&text, code)
         }
     }
 }

@@ -20,6 +20,7 @@
 //! | [`client`] | one blocking WebSocket client |
 //! | [`coordinate`] | several processes make one run |
 //! | [`drive`] | which message a text is |
+//! | [`limit`] | what sealing and sending alone cost: the yardstick for a server |
 //! | [`observe`] | CPU seconds and memory of a process, from `/proc`, and the server's part of a report |
 //! | [`scrape`] | the server's own counters, from `/metrics` |
 //! | [`machine`] | on what machine a run was made |
@@ -35,6 +36,7 @@ pub mod engine;
 pub mod http;
 pub mod layout;
 pub mod ledger;
+pub mod limit;
 pub mod machine;
 pub mod observe;
 pub mod plan;
