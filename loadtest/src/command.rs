@@ -26,6 +26,8 @@ struct Cli {
 enum Command {
     /// Carries a scenario out, checks what everybody saw, and reports.
     Run(Box<Run>),
+    /// Measures what one core can seal and send at most, without a server: the yardstick for one.
+    Limit(limit::Call),
     /// Lists the built-in scenarios.
     Scenarios,
     /// Measures what one core can seal and send at most, without a server: the yardstick for one.
@@ -165,6 +167,10 @@ impl Place {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(run) => carry_out(&run),
+        Command::Limit(call) => {
+            let (text, code) = call.carry_out();
+            say(&text, code)
+        }
         Command::Scenarios => {
             let mut text = String::new();
             for (name, toml) in BUILT_IN {

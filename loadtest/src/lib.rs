@@ -24,6 +24,7 @@
 //! | [`observe`] | CPU seconds and memory of a process, from `/proc`, and the server's part of a report |
 //! | [`scrape`] | the server's own counters, from `/metrics` |
 //! | [`machine`] | on what machine a run was made |
+//! | [`limit`] | what sealing and sending alone cost: the yardstick for a server |
 //! | [`run`] | one run from end to end |
 //! | [`report`] | what came out: JSON, a table, a page, and what differs between two |
 

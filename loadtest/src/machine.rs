@@ -1,7 +1,7 @@
 //! On what machine a run was made: figures of another one are other figures.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,26 @@ pub fn here(data: Option<&Path>) -> Machine {
             data_place(&read("/proc/self/mountinfo"), &whole)
         }),
     }
+}
+
+/// Where a server on this machine keeps its data: the folder of the first file that it holds open for reading and writing, in the
+/// order in which it opened them. `None` when there is none, or it is not ours to look at.
+#[must_use]
+pub fn data_folder(pid: u32) -> Option<PathBuf> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    let mut numbers: Vec<u32> =
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    numbers.sort_unstable();
+    let file = |number: &u32| {
+        let link = fs::read_link(format!("/proc/{pid}/fd/{number}")).ok()?;
+        let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?;
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+        let writes = u32::from_str_radix(flags.trim(), 8).ok()? & 3 == 2;
+        // Sockets and pipes are no files; a terminal and /dev/null keep nothing.
+        (writes && !link.starts_with("/dev") && fs::metadata(&link).ok()?.is_file())
+            .then(|| link.parent().map(Path::to_owned))?
+    };
+    numbers.iter().find_map(file)
 }
 
 /// The commit of the checkout that the harness runs in, with `-dirty` when something is changed. `None` outside of a checkout of
@@ -172,6 +192,25 @@ mod tests {
         assert!(!machine.cpu.is_empty() && machine.data.as_ref().is_some_and(|data| !data.filesystem.is_empty()));
         assert!(machine.same(&Machine { load_before: None, data: None, ..machine.clone() }));
         assert!(!machine.same(&Machine { cores: machine.cores + 1, ..machine.clone() }));
+    }
+
+    #[test]
+    fn the_folder_of_a_file_that_is_written_to_is_found() {
+        // A process of its own, for this one has other tests' files open.
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("store");
+        let script = format!("exec 3<>'{}'; echo ready; read line", file.display());
+        let mut shell = Command::new("sh");
+        let shell =
+            shell.args(["-c", &script]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+        let mut child = shell.spawn().unwrap();
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
+        let found = data_folder(child.id());
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert_eq!(found, Some(fs::canonicalize(folder.path()).unwrap()));
+        assert_eq!(data_folder(u32::MAX), None);
     }
 
     #[test]

@@ -140,6 +140,7 @@ impl Watcher {
         let mut used =
             ServerUse { counters, pss_before, pss_after, connections_before: from.connections, ..ServerUse::default() };
         if let Some((from, to)) = looks {
+            used.seconds = to.at.duration_since(from.at).as_secs_f64();
             used.cpu_seconds = to.cpu_since(from);
             used.by_thread = to.by_thread(from);
             used.by_thread.retain(|_, seconds| *seconds > 0.0);

@@ -85,7 +85,7 @@ pub fn compare(a: &Report, b: &Report) -> Comparison {
     let pairs: Vec<(&PhaseReport, &PhaseReport)> = a
         .phases
         .iter()
-        .filter(|phase| !phase.warm_up)
+        .filter(|phase| phase.measured())
         .filter_map(|ours| Some((ours, b.phases.iter().find(|theirs| theirs.name == ours.name)?)))
         .collect();
     // Each figure with its seconds in both runs, where there are enough of them.

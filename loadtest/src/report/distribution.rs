@@ -223,3 +223,60 @@ impl Moment {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some() -> Distribution {
+        let mut times = Distribution::new();
+        (1..=10_000).for_each(|n| times.record(Duration::from_micros(n * 7)));
+        times
+    }
+
+    #[test]
+    fn it_comes_back_from_json_as_it_was() {
+        for times in [some(), Distribution::new()] {
+            let text = serde_json::to_string(&times).unwrap();
+            assert_eq!(serde_json::from_str::<Distribution>(&text).unwrap(), times);
+            assert!(text.len() < 10_000, "{} bytes", text.len());
+        }
+    }
+
+    #[test]
+    fn its_json_shows_the_ladder_in_milliseconds() {
+        let value = serde_json::to_value(some()).unwrap();
+        let near = |name: &str, expected: f64| {
+            let shown = value["ladder_ms"][name].as_f64().unwrap();
+            assert!((shown / expected - 1.0).abs() < 0.001, "{name}: {shown}");
+        };
+        near("p50", 35.0);
+        near("p99", 69.3);
+        near("p99.99", 69.993);
+        assert_eq!(value["count"], 10_000);
+        assert_eq!(value["ladder_ms"].as_object().unwrap().len(), LADDER.len());
+    }
+
+    #[test]
+    fn damaged_ones_are_refused() {
+        let mut value = serde_json::to_value(some()).unwrap();
+        value["count"] = 9999.into();
+        let why = serde_json::from_value::<Distribution>(value.clone()).unwrap_err().to_string();
+        assert!(why.contains("9999") && why.contains("10000"), "{why}");
+        value["hdr"] = "AAAA".into();
+        assert!(serde_json::from_value::<Distribution>(value).is_err());
+    }
+
+    #[test]
+    fn what_takes_longer_than_an_hour_counts_as_an_hour() {
+        let mut times = Distribution::new();
+        times.record(Duration::from_hours(5));
+        times.record(Duration::ZERO);
+        assert_eq!(times.count(), 2);
+        assert!((times.max() / 3_600_000.0 - 1.0).abs() < 0.001, "{}", times.max());
+        let mut wider = Histogram::new_with_bounds(1, 100 * LONGEST, 2).unwrap();
+        wider.record(50 * LONGEST).unwrap();
+        times.add(&wider);
+        assert_eq!(times.count(), 3);
+    }
+}

@@ -140,6 +140,12 @@ pub fn trusted(times: &Distribution, quantile: f64) -> bool {
 }
 
 impl PhaseReport {
+    /// Whether its figures are worth looking at: it is no warm-up of talking. Connecting always is.
+    #[must_use]
+    pub fn measured(&self) -> bool {
+        !self.warm_up || (self.sent == 0 && self.delivered == 0)
+    }
+
     /// Whether the second that ended at `t` (seconds of the timeline) lies whole in this phase.
     #[must_use]
     pub fn holds(&self, t: f64) -> bool {

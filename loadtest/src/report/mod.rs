@@ -174,6 +174,9 @@ pub struct GeneratorUse {
 /// What the server used in a phase.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServerUse {
+    /// Seconds that were looked at: from mark to mark, which may be longer than the phase by its settling.
+    #[serde(default)]
+    pub seconds: f64,
     /// CPU seconds.
     pub cpu_seconds: f64,
     /// The same by the names of threads.
@@ -195,7 +198,8 @@ pub struct ServerUse {
     /// What `/metrics` counted in the phase.
     #[serde(default)]
     pub counters: Option<Counters>,
-    /// Deliveries for one CPU second. Worked out.
+    /// Deliveries for one CPU second. Worked out, from the deliveries that came while this CPU time was used: when many of the phase's
+    /// messages came after its end, those do not count.
     #[serde(default)]
     pub deliveries_per_cpu_second: Option<f64>,
     /// Resident memory that one more connection took, in bytes. Worked out, when connections came in this phase.

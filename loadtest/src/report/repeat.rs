@@ -68,7 +68,7 @@ pub fn summary(runs: &[Report]) -> Summary {
         if !run.validity.valid() {
             continue;
         }
-        for phase in &run.phases {
+        for phase in run.phases.iter().filter(|phase| phase.measured()) {
             for figure in run.figures(phase) {
                 let known = summary.lines.iter_mut().find(|l| l.phase == phase.name && l.figure == figure.name);
                 match known {

@@ -98,8 +98,8 @@ pub fn prepare_with(plan: &Plan, adapter: Box<dyn Adapter>) -> Result<Prepared, 
 impl Prepared {
     /// What the other processes of the run must know.
     #[must_use]
-    pub fn given(&self) -> &Given {
-        &self.given
+    pub fn given(&self) -> Given {
+        self.given.clone()
     }
 
     /// Opens every connection, with all rounds of the scenario, and waits until all are live. Called twice it does nothing more.

@@ -14,6 +14,9 @@ use crate::Failure;
 /// How the page looks.
 const STYLE: &str = include_str!("style.css");
 
+/// Faults in words that stand open; the others unfold.
+const FAULTS: usize = 10;
+
 /// The page. It is well-formed as XML, too, and everything that came from outside is escaped.
 #[must_use]
 pub fn page(report: &Report) -> String {
@@ -133,11 +136,15 @@ fn cards(out: &mut String, report: &Report) {
 
 /// A table. The first cell of a row is its head; cells come escaped.
 fn table(out: &mut String, heads: &[&str], rows: &[Vec<String>]) {
-    *out += "<div class=\"scroll\"><table><thead><tr>";
-    for head in heads {
-        let _ = write!(out, "<th scope=\"col\">{head}</th>");
+    *out += "<div class=\"scroll\"><table>";
+    if !heads.is_empty() {
+        *out += "<thead><tr>";
+        for head in heads {
+            let _ = write!(out, "<th scope=\"col\">{head}</th>");
+        }
+        *out += "</tr></thead>";
     }
-    *out += "</tr></thead><tbody>\n";
+    *out += "<tbody>\n";
     for row in rows {
         *out += "<tr>";
         for (at, cell) in row.iter().enumerate() {
@@ -289,10 +296,10 @@ fn expectations(out: &mut String, report: &Report) {
     }
     let row = |expectation: &super::Expectation| {
         let (class, word) = if expectation.met() { ("good", "met") } else { ("bad", "not met") };
-        vec![escape(&expectation.to_string()), classed(class, word)]
+        vec![classed(class, word), classed("words", &escape(&expectation.to_string()))]
     };
     *out += "<h2>What the scenario asked for</h2>\n";
-    table(out, &["", ""], &report.expectations.iter().map(row).collect::<Vec<_>>());
+    table(out, &[], &report.expectations.iter().map(row).collect::<Vec<_>>());
 }
 
 fn checker(out: &mut String, report: &Report) {
@@ -308,15 +315,16 @@ fn checker(out: &mut String, report: &Report) {
     };
     let _ = writeln!(out, "<p>It looked at {} and {found}.</p>", escape(&checked));
     if !verdict.words.is_empty() {
-        *out += "<ol class=\"faults\">";
-        for words in &verdict.words {
-            let _ = write!(out, "<li>{}</li>", escape(words));
+        let (first, rest) = verdict.words.split_at(verdict.words.len().min(FAULTS));
+        fault_list(out, 1, first);
+        if !rest.is_empty() {
+            let _ = write!(out, "<details><summary>{} more in words</summary>", rest.len());
+            fault_list(out, FAULTS + 1, rest);
+            *out += "</details>\n";
         }
-        *out += "</ol>\n";
-        #[allow(clippy::cast_possible_truncation)] // a hundred at most
         let left = verdict.fault_count().saturating_sub(verdict.words.len() as u64);
         if left > 0 {
-            let _ = writeln!(out, "<p class=\"soft\">… and {} more.</p>", short(float(left)));
+            let _ = writeln!(out, "<p class=\"soft\">… and {} more that were only counted.</p>", short(float(left)));
         }
     }
     for words in &verdict.not_checked {
@@ -326,6 +334,14 @@ fn checker(out: &mut String, report: &Report) {
         let row = |(name, count): (&String, &u64)| vec![escape(name), short(float(*count))];
         table(out, &["trouble", "times"], &verdict.troubles.iter().map(row).collect::<Vec<_>>());
     }
+}
+
+fn fault_list(out: &mut String, start: usize, faults: &[String]) {
+    let _ = write!(out, "<ol class=\"faults\" start=\"{start}\">");
+    for words in faults {
+        let _ = write!(out, "<li>{}</li>", escape(words));
+    }
+    *out += "</ol>\n";
 }
 
 fn run(out: &mut String, report: &Report) {
@@ -351,7 +367,7 @@ fn run(out: &mut String, report: &Report) {
         format!("{cpu:.2} CPU s; its busiest thread used {:.0} % of a core", busiest * 100.0),
     ));
     rows.extend(report.notes.iter().map(|note| words("note", note.clone())));
-    table(out, &["", ""], &rows);
+    table(out, &[], &rows);
     if !report.scenario.is_null() {
         let text = serde_json::to_string_pretty(&report.scenario).unwrap_or_default();
         let _ = writeln!(

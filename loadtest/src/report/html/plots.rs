@@ -252,7 +252,7 @@ fn line(name: &str, color: usize, points: Vec<(f64, f64)>) -> Series {
 fn percentiles(report: &Report) -> Chart {
     let main = report.main_phase();
     let mut found: Vec<(String, &Distribution)> = Vec::new();
-    let phases = report.phases.iter().filter(|phase| !phase.warm_up);
+    let phases = report.phases.iter().filter(|phase| phase.measured());
     // The main phase first, then the others for what it lacks.
     for phase in main.into_iter().chain(phases) {
         for (name, times) in phase.all_distributions() {
@@ -268,7 +268,8 @@ fn percentiles(report: &Report) -> Chart {
         #[allow(clippy::cast_precision_loss)] // counts
         let nines = (times.count() as f64).log10().min(6.0);
         deepest = deepest.max(nines.ceil());
-        let steps = (0..=300_u32).map(|step| f64::from(step) * 0.02).take_while(|x| *x <= nines);
+        // The fastest few say nothing and would stretch the axis down: from the tenth in a hundred on.
+        let steps = (2..=300_u32).map(|step| f64::from(step) * 0.02).take_while(|x| *x <= nines);
         let mut points: Vec<(f64, f64)> = steps.map(|x| (x, times.at(1.0 - 10_f64.powf(-x)).max(0.001))).collect();
         points.push((nines, times.max()));
         series.push(line(&name, number, points));

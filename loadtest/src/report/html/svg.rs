@@ -114,7 +114,10 @@ impl Scale {
             Self::Nines(most) => {
                 let names = ["0", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %"];
                 let named = names.iter().zip(0_u32..).map(|(name, nines)| (f64::from(nines), (*name).to_owned()));
-                named.filter(|(nines, _)| *nines <= most).collect()
+                let all: Vec<(f64, String)> = named.filter(|(nines, _)| *nines <= most).collect();
+                #[allow(clippy::cast_precision_loss)] // seven at most
+                let step = if all.len() as f64 > room { 2 } else { 1 };
+                all.into_iter().step_by(step).collect()
             }
         }
     }
