@@ -226,10 +226,15 @@ fn file(path: &Path, capacity: u64) -> io::Result<File> {
     let file = open().map_err(say)?;
     let past_the_cache = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).unwrap_or_default();
     let direct = OpenOptions::new().read(true).write(true).custom_flags(past_the_cache).open(path);
-    // Some take the flag and then not the write. Nothing here is live.
+    // Some take the flag and then not the write: so the first block is written as it stands.
     let mut block = AlignedVec::<BLOCK>::with_capacity(BLOCK);
     block.resize(BLOCK, 0);
-    match direct.and_then(|direct| direct.write_all_at(&block, 0).map(|()| direct)) {
+    let tried = direct.and_then(|direct| {
+        file.read_exact_at(&mut block, 0)?;
+        direct.write_all_at(&block, 0)?;
+        Ok(direct)
+    });
+    match tried {
         Ok(direct) => Ok(direct),
         Err(refused) => {
             tracing::debug!("{} goes through the page cache: {refused}", path.display());
