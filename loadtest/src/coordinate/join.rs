@@ -127,7 +127,7 @@ fn step(
             plan.server_pid = options.server_pid.or(plan.server_pid);
             plan.workers = options.threads.unwrap_or(plan.workers).max(1);
             let made = run::prepare(&plan)?;
-            let given = made.given();
+            let given = made.given().clone();
             *prepared = Some(made);
             Ok(FromWorker::Prepared { given })
         }

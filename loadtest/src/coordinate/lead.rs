@@ -14,6 +14,7 @@ use super::line::Line;
 use super::{FromWorker, Job, SILENCE, ToWorker, WIRE, identity};
 use crate::plan::{Given, Part};
 use crate::report::Report;
+use crate::run::expectations;
 use crate::{Context as _, Failure};
 
 /// How long a caller has for its first word.
@@ -84,8 +85,7 @@ impl Lead {
         &self.key
     }
 
-    /// Carries the job out with so many workers. `tell` gets a line for people at every step. The report is one of the whole run,
-    /// without its expectations looked at.
+    /// Carries the job out with so many workers. `tell` gets a line for people at every step. The report is one of the whole run.
     ///
     /// # Errors
     /// When a worker fails or is lost: the others are told to stop.
@@ -198,6 +198,8 @@ impl Lead {
         for (worker, later) in clocks {
             say_clock(&mut whole, worker, later, job.scenario.lateness_limit_ms);
         }
+        expectations::look(&job.scenario, &mut whole);
+        whole.finish();
         Ok(*whole)
     }
 }

@@ -89,7 +89,8 @@ impl Job {
     fn plan(&self, part: Part, given: Option<Given>) -> Result<Plan, Failure> {
         let mut target = Target::parse(&self.target, None)?;
         if let Some(pem) = &self.certificate {
-            target.tls = Some(Trust::pem(pem)?.config()?);
+            target.trust = Trust::pem(pem)?;
+            target.tls = target.tls.and(Some(target.trust.clone().config()?));
         }
         let (secret, issuer, audience) = self.issuer.clone();
         let mut plan = Plan::new(target, self.scenario.clone(), Issuer { secret, issuer, audience });

@@ -149,6 +149,7 @@ impl Fake {
             address: self.address.clone(),
             path: "/ws/chat".to_owned(),
             tls: Some(self.trust().config().unwrap()),
+            trust: self.trust(),
         };
         let scenario = Scenario::read(scenario).and_then(Scenario::checked).unwrap();
         causerie_load::plan::Plan::new(target, scenario, Issuer::go42("a secret that nobody looks at"))
@@ -156,7 +157,7 @@ impl Fake {
 
     /// The scenario carried out against it.
     pub fn run(&self, scenario: &str) -> Report {
-        causerie_load::run::run(&self.plan(scenario)).unwrap()
+        { let mut plan = self.plan(scenario); plan.progress = std::env::var("FAKE_PROGRESS").is_ok(); causerie_load::run::run(&plan).unwrap() }
     }
 
     /// What was written down so far.
