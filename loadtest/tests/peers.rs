@@ -1,5 +1,5 @@
-//! Every server of loadtest/peers, started for real: a small run through its adapter passes the checker, and what one of them does
-//! not do is found.
+//! Every server of loadtest/peers, started for real: a small run through its adapter passes the checker; and what a server that
+//! numbers nothing loses, doubles or damages is found by sender and counter.
 //!
 //! `scripts/setup peers` makes the servers ready; without that these tests fail and say so. Centrifugo is in no registry that could
 //! be asked for it and is not tried.
@@ -17,13 +17,13 @@ use causerie_load::scenario::Scenario;
 use causerie_load::target::Target;
 use causerie_load::token::Issuer;
 
-/// Twenty people in four rooms each speak for two seconds.
+/// Twenty people speak for two seconds; ROOMS is the number of rooms that each is in.
 const TALK: &str = r#"
     name = "peers"
     [population]
     connections = 20
     room_size = 5
-    rooms_per_user = 2
+    rooms_per_user = ROOMS
     [connect]
     settle_seconds = 0.2
     [[phase]]
@@ -81,11 +81,11 @@ impl Peer {
         Self { process, address, folder }
     }
 
-    fn run(&self, adapter: &str) -> Result<Report, causerie_load::Failure> {
+    fn run(&self, adapter: &str, rooms: usize) -> Result<Report, causerie_load::Failure> {
         let certificate = self.folder.path().join("cert.pem");
         let target = Target::parse(&format!("wss://{}/", self.address), Some(&certificate))?;
-        let mut plan =
-            Plan::new(target, Scenario::read(TALK)?.checked()?, Issuer::go42("a secret that nobody looks at"));
+        let scenario = Scenario::read(&TALK.replace("ROOMS", &rooms.to_string()))?.checked()?;
+        let mut plan = Plan::new(target, scenario, Issuer::go42("a secret that nobody looks at"));
         adapter.clone_into(&mut plan.adapter);
         plan.server_pid = Some(self.process.id());
         run::run(&plan)
@@ -93,7 +93,7 @@ impl Peer {
 
     #[track_caller]
     fn passes(&self, adapter: &str) {
-        let report = self.run(adapter).unwrap();
+        let report = self.run(adapter, 2).unwrap();
         let talk = report.phases.iter().find(|phase| phase.name == "talk").unwrap();
         // Whether this machine is quiet enough for figures is not what is tested.
         assert!(report.verdict.faults.is_empty() && report.verdict.troubles.is_empty(), "{report:?}");
@@ -119,12 +119,45 @@ fn socket_io_passes() {
     Peer::start(node("socketio")).passes("socketio");
 }
 
+/// Every fortieth delivery that `ws` would send is treated otherwise: `{}` is done instead. Its frame is one buffer, an ack's is two.
+const FAULTY: &str = r#"
+    import { createRequire } from "node:module";
+    const { Sender } = createRequire(process.env.PEER_SERVER)("ws");
+    const send = Sender.prototype.sendFrame;
+    let count = 0;
+    let kept = null;
+    Sender.prototype.sendFrame = function (list, done) {
+        const odd = list.length === 1 && list[0].includes("message ") && ++count % 40 === 0;
+        if (odd) { {} } else send.call(this, list, done);
+    };
+"#;
+
+/// The checker's words for what it finds when `ws` does this instead of sending.
+fn found_when_ws(instead: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let module = folder.path().join("faulty.mjs");
+    std::fs::write(&module, FAULTY.replace("{}", instead)).unwrap();
+    let mut command = node("ws");
+    let server = command.get_args().next().unwrap().to_owned();
+    command.env("PEER_SERVER", server).env("NODE_OPTIONS", format!("--import {}", module.display()));
+    let report = Peer::start(command).run("raw", 1).unwrap();
+    assert!(!report.outcome.passed);
+    report.verdict.faults.into_keys().collect()
+}
+
 #[test]
-fn a_server_of_another_kind_is_found_out() {
-    let peer = Peer::start(Command::new(made_ready(".cache/peers/gorilla")));
-    // It answers a command that it does not know with an error, which is no JSON.
-    match peer.run("centrifugo") {
-        Ok(report) => assert!(!report.outcome.passed, "{report:?}"),
-        Err(why) => assert!(!why.to_string().is_empty()),
-    }
+fn a_lost_delivery_is_found() {
+    // Only with one room a user do a sender's counters have no holes of their own.
+    assert_eq!(found_when_ws(""), ["gap"]);
+}
+
+#[test]
+fn a_doubled_delivery_is_found() {
+    assert_eq!(found_when_ws("send.call(this, list); send.call(this, list);"), ["duplicate"]);
+}
+
+#[test]
+fn a_damaged_delivery_is_found() {
+    let damage = "const other = Buffer.from(list[0]); other[other.length - 1] ^= 1; send.call(this, [other]);";
+    assert_eq!(found_when_ws(damage), ["differs"]);
 }
