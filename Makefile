@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-crash check fmt clippy pure deny tidy sim bench load fuzz judges clean-data
+.PHONY: help run test test-crash check fmt clippy pure deny tidy sim bench load load-10k load-peers fuzz judges clean-data
 
 # One choice of features and two profiles: dev for tests and checks, release for whoever runs or measures it.
 # `make run PROFILE=dev` starts sooner after a change and runs slower.
@@ -53,10 +53,22 @@ tidy: ## The house rules: layers, heads, orphans, lengths, dependencies.
 bench: ## Micro-benchmarks that repeat.
 	$(CARGO) bench --locked --bench '*'
 
-load: ## 2,000 WSS connections and 200 messages a second for 60 s against a server of its own; prints the figures.
+load: ## 2,000 WSS connections in rooms of 100 for 20 s against a server of its own (ARGS="mix --seconds 30": another scenario).
 	@scripts/setup run
 	$(CARGO) build --locked --release --workspace
 	scripts/load $(ARGS)
+
+# How long make load-10k lasts.
+MINUTES ?= 10
+load-10k: ## 10,000 connections in rooms of 10, 1,000 messages a second for ten minutes (MINUTES=1: shorter).
+	@scripts/setup run
+	$(CARGO) build --locked --release --workspace
+	scripts/load rooms-10 --connections 10000 --rate 1000 --seconds $$(($(MINUTES) * 60)) $(ARGS)
+
+load-peers: ## The same load on Causerie and on gorilla, ws, Socket.IO (Centrifugo if it is installed), and one table: scripts/load-peers --help
+	@scripts/setup run
+	$(CARGO) build --locked --release --workspace
+	scripts/load-peers $(ARGS)
 
 fuzz: ## A minute of fuzzing for each target.
 	scripts/fuzz $(ARGS)

@@ -180,6 +180,8 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
         pinning: pinning(settings),
         stall_ms: settings.runtime.stall_ms,
         spin_us: settings.runtime.spin_us,
+        pace_ms: settings.runtime.pace_ms,
+        send_batch: settings.runtime.send_batch,
         pool_threads: settings.runtime.blocking_threads,
         ..LaunchSettings::default()
     };
