@@ -4,12 +4,15 @@
 //! and their file may be overwritten. Within a segment and from one to the next the numbers of commits rise by one, so that
 //! nothing can be missing unnoticed: only the end of the newest segment may be torn. A record that does not pass its checksum with a
 //! live one behind it, or a number that is missing, is damage. Files are written once in full length when they are made: a later sync
-//! then has only the record's own bytes to bring to the disk.
+//! then has only the record's own blocks to bring to the disk. They go there past the page cache, in whole blocks, where the file system can
+//! do that; the last block of one record is written again with the next.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use rkyv::util::AlignedVec;
 
 use super::layer::Change;
 use super::logged::{self, ALIGN, Draft, HEAD, Stamp};
@@ -18,6 +21,11 @@ use crate::store::Failure;
 
 /// Names of the two files of the log in the data directory.
 pub const LOG_FILES: [&str; 2] = ["log.0", "log.1"];
+
+/// Files are written in blocks of so many bytes, at multiples of it.
+const BLOCK: usize = 4096;
+/// So much memory for blocks is kept from one record to the next.
+const BLOCKS_KEPT: usize = 64 * BLOCK;
 
 /// What the files held behind the database.
 #[derive(Debug, Default)]
@@ -110,6 +118,8 @@ fn read_segment(path: &Path, bytes: &[u8], from: u64) -> Result<Option<Segment>,
 pub(super) struct Log {
     files: [File; 2],
     paths: [PathBuf; 2],
+    /// The records since the last whole block, and room for the next one.
+    blocks: AlignedVec<BLOCK>,
     current: usize,
     segment: u64,
     salt: u64,
@@ -124,7 +134,8 @@ impl Log {
     pub(super) fn open(dir: &Path, capacity: u64, segment: u64, salt: u64) -> io::Result<Self> {
         let paths = LOG_FILES.map(|name| dir.join(name));
         let files = [file(&paths[0], capacity)?, file(&paths[1], capacity)?];
-        Ok(Self { files, paths, current: 0, segment, salt, used: 0, capacity })
+        let blocks = AlignedVec::with_capacity(BLOCK);
+        Ok(Self { files, paths, blocks, current: 0, segment, salt, used: 0, capacity })
     }
 
     /// Like [`Self::open`], with new files: for when it is not known what the disk made of the old ones.
@@ -140,16 +151,30 @@ impl Log {
 
     /// Makes a commit durable. After an error nothing may be appended any more: what the disk has is not known.
     pub(super) fn append(&mut self, number: u64, draft: &mut Draft) -> io::Result<()> {
-        let bytes = draft.sealed(Stamp { segment: self.segment, salt: self.salt, number });
+        let record = draft.sealed(Stamp { segment: self.segment, salt: self.salt, number });
+        let before = self.blocks.len();
+        let from = self.used - before as u64;
+        self.blocks.extend_from_slice(record);
+        let length = self.blocks.len();
+        self.blocks.resize(length.next_multiple_of(BLOCK), 0);
         let file = &self.files[self.current];
-        let written = file.write_all_at(bytes, self.used).and_then(|()| file.sync_data());
+        let written = file.write_all_at(&self.blocks, from).and_then(|()| file.sync_data());
         if let Err(e) = written {
             // It was answered to nobody: a process that dies now shall not find it. If this fails too, opening anew decides.
-            let _ = file.write_all_at(&[0; HEAD], self.used);
+            self.blocks[before..].fill(0);
+            let _ = file.write_all_at(&self.blocks, from);
             let path = self.paths[self.current].display();
             return Err(io::Error::new(e.kind(), format!("{path} cannot be written: {e}")));
         }
-        self.used += bytes.len() as u64;
+        self.used += (length - before) as u64;
+        // The block that is not full goes to the front.
+        let whole = length / BLOCK * BLOCK;
+        self.blocks.copy_within(whole..length, 0);
+        self.blocks.resize(length - whole, 0);
+        // A large batch does not hold its memory for ever.
+        if self.blocks.capacity() > BLOCKS_KEPT {
+            self.blocks.shrink_to_fit();
+        }
         Ok(())
     }
 
@@ -164,11 +189,13 @@ impl Log {
     pub(super) fn turn(&mut self, salt: u64) -> io::Result<u64> {
         let other = 1 - self.current;
         let file = &self.files[other];
-        if file.metadata()?.len() > self.capacity {
+        let capacity = self.capacity.next_multiple_of(BLOCK as u64);
+        if file.metadata()?.len() > capacity {
             // Grown by batches that did not fit.
-            file.set_len(self.capacity)?;
+            file.set_len(capacity)?;
         }
         (self.current, self.used, self.salt) = (other, 0, salt);
+        self.blocks.clear();
         self.segment += 1;
         Ok(self.segment)
     }
@@ -179,27 +206,41 @@ impl Log {
     }
 }
 
-/// A file of full length, all of which has its place on the disk.
+/// A file of full length, all of which has its place on the disk, opened to be written past the page cache if that can be done.
 fn file(path: &Path, capacity: u64) -> io::Result<File> {
     let say = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
     let open = || -> io::Result<File> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let length = file.metadata()?.len();
         if length < capacity {
-            const CHUNK: u64 = 64 * 1024;
-            let zeros = vec![0; usize::try_from(CHUNK).unwrap_or_default()];
-            let mut at = length;
+            let mut at = length / BLOCK as u64 * BLOCK as u64;
             while at < capacity {
-                let part = usize::try_from((capacity - at).min(CHUNK)).unwrap_or_default();
-                file.write_all_at(&zeros[..part], at)?;
-                at += part as u64;
+                file.write_all_at(&[0; BLOCK], at)?;
+                at += BLOCK as u64;
             }
             file.sync_all()?;
             sync_parent(path)?;
         }
         Ok(file)
     };
-    open().map_err(say)
+    let file = open().map_err(say)?;
+    let past_the_cache = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).unwrap_or_default();
+    let direct = OpenOptions::new().read(true).write(true).custom_flags(past_the_cache).open(path);
+    // Some take the flag and then not the write: so the first block is written as it stands.
+    let mut block = AlignedVec::<BLOCK>::with_capacity(BLOCK);
+    block.resize(BLOCK, 0);
+    let tried = direct.and_then(|direct| {
+        file.read_exact_at(&mut block, 0)?;
+        direct.write_all_at(&block, 0)?;
+        Ok(direct)
+    });
+    match tried {
+        Ok(direct) => Ok(direct),
+        Err(refused) => {
+            tracing::debug!("{} goes through the page cache: {refused}", path.display());
+            Ok(file)
+        }
+    }
 }
 
 #[cfg(test)]
