@@ -85,8 +85,8 @@ impl Adapter for Native {
                 "room_id" => room = skim::string(value).map(|name| world.number(link, name)),
                 "seq" => seq = skim::number(value),
                 "content" => content = skim::string(value),
-                // It is the last one, and no delivery needs it.
-                "metadata" => break,
+                // The server writes it last, and no delivery needs it. Another order of the fields is no fault.
+                "metadata" if !kind.is_empty() => break,
                 _ => {}
             }
         }

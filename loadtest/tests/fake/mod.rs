@@ -157,7 +157,11 @@ impl Fake {
 
     /// The scenario carried out against it.
     pub fn run(&self, scenario: &str) -> Report {
-        causerie_load::run::run(&self.plan(scenario)).unwrap()
+        {
+            let mut plan = self.plan(scenario);
+            plan.progress = std::env::var("FAKE_PROGRESS").is_ok();
+            causerie_load::run::run(&plan).unwrap()
+        }
     }
 
     /// What was written down so far.
