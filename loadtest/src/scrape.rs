@@ -170,8 +170,7 @@ fn quantile_bound(before: &[(f64, f64)], now: &[(f64, f64)], quantile: f64) -> O
         return None;
     }
     let at = (0..now.len()).find(|at| count(*at) >= quantile * all)?;
-    let finite = now.iter().take(at + 1).map(|(bound, _)| *bound).rfind(|bound| bound.is_finite());
-    finite
+    now.iter().take(at + 1).map(|(bound, _)| *bound).rfind(|bound| bound.is_finite())
 }
 
 /// One line: a name, labels, a value.
@@ -326,6 +325,7 @@ fn plain(address: &str, path: &str) -> Result<String, Failure> {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // whole numbers and what was written so
 mod tests {
     use super::*;
 

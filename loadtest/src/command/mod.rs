@@ -32,6 +32,8 @@ enum Command {
     Repeat(Box<several::Repeat>),
     /// Says what changed beyond noise from one report to another.
     Compare(Compare),
+    /// Shows the report of an earlier run again, or makes a page of it.
+    Report(Earlier),
     /// Leads a run of several processes or machines, and reports.
     Coordinate(Box<several::Coordinate>),
     /// Joins a run that another process leads.
@@ -60,6 +62,18 @@ struct Compare {
     before: PathBuf,
     /// The report of the run after
     after: PathBuf,
+    /// Ends with exit code 1 when something got worse beyond noise
+    #[arg(long)]
+    fail_on_worse: bool,
+}
+
+#[derive(Args)]
+struct Earlier {
+    /// The report, as JSON
+    report: PathBuf,
+    /// Writes it as a page instead of showing it
+    #[arg(long)]
+    html: Option<PathBuf>,
 }
 
 /// Reads the command line and does what it says.
@@ -68,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Run(call) => carry_out(&call),
         Command::Repeat(call) => call.carry_out(),
         Command::Compare(call) => two_reports(&call),
+        Command::Report(call) => earlier_report(&call),
         Command::Coordinate(call) => call.carry_out(),
         Command::Join(call) => call.carry_out(),
         Command::Limit(call) => {
@@ -103,9 +118,24 @@ fn two_reports(call: &Compare) -> ExitCode {
     match Report::read(&call.before).and_then(|before| Ok((before, Report::read(&call.after)?))) {
         Ok((before, after)) => {
             let comparison = compare::compare(&before, &after);
-            say(&comparison.to_string(), u8::from(comparison.worse()))
+            say(&comparison.to_string(), u8::from(call.fail_on_worse && comparison.worse()))
         }
         Err(why) => say(&format!("{why}\n"), 2),
+    }
+}
+
+/// Showing a run that failed is no failure.
+fn earlier_report(call: &Earlier) -> ExitCode {
+    let report = match Report::read(&call.report) {
+        Ok(report) => report,
+        Err(why) => return say(&format!("{why}\n"), 2),
+    };
+    match &call.html {
+        None => say(&report.to_string(), 0),
+        Some(place) => match html::write(&report, place) {
+            Ok(()) => say("", 0),
+            Err(why) => say(&format!("{why}\n"), 1),
+        },
     }
 }
 

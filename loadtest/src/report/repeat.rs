@@ -118,6 +118,7 @@ impl Display for Summary {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // the same value, not one worked out again
 mod tests {
     use super::super::sample;
     use super::*;

@@ -108,8 +108,7 @@ pub(crate) struct Noise(pub(crate) u64);
 impl Noise {
     pub(crate) fn next(&mut self) -> f64 {
         self.0 = split_mix(self.0);
-        #[allow(clippy::cast_precision_loss)] // 53 bits are kept
-        let high = (self.0 >> 11) as f64;
-        high / (1_u64 << 53) as f64
+        let high = u32::try_from(self.0 >> 32).unwrap_or(0);
+        f64::from(high) / (f64::from(u32::MAX) + 1.0)
     }
 }

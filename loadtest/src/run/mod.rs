@@ -52,6 +52,7 @@ struct Running {
     /// Marks before and after each round of connecting, and after each leaving.
     rounds: Vec<Round>,
     server_version: Option<String>,
+    machine: machine::Machine,
 }
 
 /// One round of connecting.
@@ -115,6 +116,9 @@ impl Prepared {
         };
         let server_version = metrics.as_ref().and_then(Source::version);
         let watcher = Watcher::new(self.plan.server_pid, true, metrics);
+        // Before there is any load of our own.
+        let data = self.plan.server_pid.and_then(machine::data_folder);
+        let machine = machine::here(data.as_deref());
         setup.zero = Instant::now();
         let crew = Crew::start(setup)?;
         let mut running = Running {
@@ -123,6 +127,7 @@ impl Prepared {
             started_at: crate::report::file::now(),
             rounds: Vec::new(),
             server_version,
+            machine,
         };
         let connect = &self.plan.scenario.connect;
         for round in 1..=connect.rounds {
@@ -165,7 +170,7 @@ impl Prepared {
             harness_version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: machine::commit(),
             server_version: running.server_version.take(),
-            machine: machine::here(None),
+            machine: running.machine.clone(),
             target: plan.target.url.clone(),
             adapter: setup.adapter.name().to_owned(),
             scenario_name: plan.scenario.name.clone(),

@@ -30,9 +30,9 @@ pub fn page(report: &Report) -> String {
          <p class=\"verdict {class}\">{verdict}</p>\n<h1>{name}</h1>\n"
     );
     let server = report.server_version.as_ref().map_or(String::new(), |version| format!(" {version}"));
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<p class=\"meta\">{}{} at {} · {} · seed {}</p>\n",
+        "<p class=\"meta\">{}{} at {} · {} · seed {}</p>",
         escape(&report.adapter),
         escape(&server),
         escape(&report.target),
@@ -41,7 +41,7 @@ pub fn page(report: &Report) -> String {
     );
     failures(&mut out, report);
     cards(&mut out, report);
-    let _ = write!(out, "<h2>Over time</h2>\n<div class=\"plots\">\n{}</div>\n", plots::all(report));
+    let _ = writeln!(out, "<h2>Over time</h2>\n<div class=\"plots\">\n{}</div>", plots::all(report));
     phases(&mut out, report);
     times(&mut out, report);
     servers(&mut out, report);

@@ -1,6 +1,7 @@
 //! The charts of a page: what of a report becomes which line.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use super::super::figures::median;
 use super::super::{Distribution, PhaseReport, Report, Sample, short};
@@ -111,7 +112,7 @@ impl<'a> Line<'a> {
                     values.map(|((_, y), n)| y - series.floor.as_ref().and_then(|f| f.get(n)).copied().unwrap_or(0.0));
                 let most = own.filter(|y| y.is_finite()).fold(f64::NAN, f64::max);
                 if most.is_finite() {
-                    words += &format!("\n{}: {} {unit}", series.name, compact(most));
+                    let _ = write!(words, "\n{}: {} {unit}", series.name, compact(most));
                 }
             }
             hover.push((from.t - 1.0, to.t, words));

@@ -14,7 +14,7 @@ fn well_formed(page: &str) -> Result<Vec<String>, String> {
         let bare = text.match_indices('&').any(|(at, _)| {
             !["&amp;", "&lt;", "&gt;", "&quot;", "&#39;"].iter().any(|entity| text[at..].starts_with(entity))
         });
-        if (bare && !style) || (text.contains('>') && !style) {
+        if !style && (bare || text.contains('>')) {
             return Err(format!("not escaped: {text}"));
         }
         texts.push(text.to_owned());
