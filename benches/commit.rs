@@ -134,7 +134,7 @@ fn main() -> Fallible<()> {
         }
         let after = used()?;
         took.sort_by(f64::total_cmp);
-        let at = |part: f64| took[((took.len() as f64 * part) as usize).min(took.len() - 1)];
+        let at = |per_mille: usize| took[(took.len() * per_mille / 1000).min(took.len() - 1)];
         let each = f64::from(commits) / 1e6;
         let (user, system) = ((after.0 - before.0) / each, (after.1 - before.1) / each);
         writeln!(
@@ -143,10 +143,10 @@ fn main() -> Fallible<()> {
             user + system,
             (user + system) / f64::from(group),
             (after.2 - before.2) / 1024.0 / f64::from(commits * group),
-            at(0.5),
-            at(0.99),
-            at(0.999),
-            at(1.0),
+            at(500),
+            at(990),
+            at(999),
+            at(1000),
         )?;
     }
     writeln!(out, "bytes on disk: {}", store.size_bytes())?;

@@ -206,6 +206,22 @@ fn a_process_that_ends_while_files_change_loses_nothing_and_applies_nothing_twic
 }
 
 #[test]
+fn a_log_that_was_begun_long_ago_is_brought_in_however_little_it_holds() {
+    let dir = TempDir::new().unwrap();
+    let settings = causerie::store::embedded::EmbeddedSettings { log_age: std::time::Duration::ZERO, ..settings() };
+    let store = Embedded::open(dir.path(), &MasterKeySource::DataDir, settings).unwrap();
+    fill(&store);
+    let first = Image::of(dir.path()).file(DATABASE_FILE).clone();
+    let mut seq = 20;
+    // At each write, unless the one before is still being brought in.
+    while Image::of(dir.path()).file(DATABASE_FILE) == &first || seq < 40 {
+        seq += 1;
+        assert_eq!(store.one(messages(room_id(1), seq, seq)), DONE);
+        assert_eq!(Image::of(dir.path()).shows(), look(&store).unwrap());
+    }
+}
+
+#[test]
 fn a_log_that_was_brought_in_may_be_brought_in_again() {
     let Two { after, shown, .. } = two();
     let dir = after.laid_down();

@@ -1,6 +1,6 @@
 //! Bringing the log into the database: in turns by a thread of its own, at the end, and after a failure of the disk.
 //!
-//! When a file of the log is nearly full the writer goes on in the other one and hands its layer over. The thread brings that into redb
+//! When a file of the log is nearly full, or was begun long ago, the writer goes on in the other one and hands its layer over. The thread brings that into redb
 //! in one durable transaction, and only then the layer is dropped and the file may be used again. If the thread does not
 //! keep up, the files grow a little and then the writer waits: the log, the memory and the time of a next start stay bounded.
 
@@ -139,7 +139,8 @@ impl Core {
     /// Goes on in the other file when the present one is nearly full and the other one is free.
     pub(super) fn make_room(&self, writer: &mut Writer) -> Result<(), Failure> {
         let full = writer.log.fill();
-        if full < TURN_AT || (self.filling.busy() && full < WAIT_AT) {
+        let due = full >= TURN_AT || (full > 0.0 && writer.begun.elapsed() >= self.settings.log_age);
+        if !due || (self.filling.busy() && full < WAIT_AT) {
             return Ok(());
         }
         self.filling.wait_until_idle();
@@ -151,6 +152,7 @@ impl Core {
             turned.map_err(|e| Trouble::Disk(format!("the log cannot be begun anew: {e}")))
         });
         let segment = turned.map_err(|trouble| self.broke_off(trouble))?;
+        writer.begun = Instant::now();
         {
             let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
             layers.older = Some(std::mem::take(&mut layers.newer));

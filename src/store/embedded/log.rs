@@ -20,7 +20,7 @@ use super::master::sync_parent;
 use crate::store::Failure;
 
 /// Names of the two files of the log in the data directory.
-pub const LOG_FILES: [&str; 2] = ["log.0", "log.1"];
+pub const LOG_FILES: [&str; 2] = ["store.log.0", "store.log.1"];
 
 /// Files are written in blocks of so many bytes, at multiples of it.
 const BLOCK: usize = 4096;

@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redb::Database;
 
@@ -71,11 +71,18 @@ pub struct EmbeddedSettings {
     pub check_on_open_bytes: u64,
     /// Length of each of the log's two files. What is in them is in memory as well, in about three times as many bytes.
     pub log_bytes: u64,
+    /// A write that finds the log begun so long ago has it brought into the database, however little it holds.
+    pub log_age: Duration,
 }
 
 impl Default for EmbeddedSettings {
     fn default() -> Self {
-        Self { cache_bytes: 256 * 1024 * 1024, check_on_open_bytes: 512 * 1024 * 1024, log_bytes: 2 * 1024 * 1024 }
+        Self {
+            cache_bytes: 256 * 1024 * 1024,
+            check_on_open_bytes: 512 * 1024 * 1024,
+            log_bytes: 2 * 1024 * 1024,
+            log_age: Duration::from_mins(1),
+        }
     }
 }
 
@@ -131,6 +138,8 @@ struct Writer {
     mark: Mark,
     log: Log,
     draft: Draft,
+    /// When the log's present segment was begun.
+    begun: Instant,
 }
 
 #[derive(Debug)]
@@ -182,7 +191,7 @@ impl Embedded {
             layers: RwLock::default(),
             published: AtomicU64::new(newest),
             poured: AtomicU64::new(newest),
-            writer: Mutex::new(Writer { dice, mark, log, draft: Draft::default() }),
+            writer: Mutex::new(Writer { dice, mark, log, draft: Draft::default(), begun: Instant::now() }),
             filling: Filling::default(),
             sick: Mutex::new(None),
         });
@@ -205,7 +214,7 @@ impl Core {
         let layers = self.layers.read().unwrap_or_else(PoisonError::into_inner).both();
         let layer = layers.last().cloned().flatten().unwrap_or_default();
         let view = View::lazy(database, layers, number);
-        let Writer { dice, mark, log, draft } = writer;
+        let Writer { dice, mark, log, draft, .. } = writer;
         draft.clear();
         let mut results = Vec::with_capacity(batch.len());
         let fresh = {

@@ -240,7 +240,7 @@ impl<'v, const N: usize> Kept<'v, N> {
         Ok(Merged { above, below, front: None, back: None, _view: self.view })
     }
 
-    pub(super) fn iter(&self) -> Result<Merged<'v, N>, Trouble> {
+    pub(super) fn all(&self) -> Result<Merged<'v, N>, Trouble> {
         self.range(&[0; N], &[0xff; N])
     }
 

@@ -72,7 +72,7 @@ impl UserPlan {
         }
         if write.admin_if_first {
             // Two are enough to see one that is not this user.
-            let mut first_two = tables.users().iter()?.take(2);
+            let mut first_two = tables.users().all()?.take(2);
             plan.first_user =
                 first_two.try_fold(true, |alone, entry| Ok::<_, Trouble>(alone && entry?.0.value() == id.bytes()))?;
         }
