@@ -14,7 +14,7 @@ ARGS ?=
 export CARGO_TERM_COLOR ?= auto
 
 help: ## This list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build and start the server on https://localhost:8443, with its data in ./data.
 	@scripts/setup run
