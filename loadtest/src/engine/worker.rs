@@ -137,6 +137,8 @@ impl Worker {
     pub fn run(mut self) {
         match self.work() {
             Ok(()) => {
+                // The second that has begun counts, too.
+                self.tick(self.setup.now());
                 let tell = self.tell.clone();
                 let _ = tell.send(Told::Done(Box::new(self.tally())));
             }

@@ -250,7 +250,8 @@ impl Running {
             while setup.now() < start + end {
                 self.course.hear(&self.crew)?;
             }
-            self.course.phase = setup.scenario.phases.get(marks.len()).map(|phase| phase.name.clone());
+            let next = setup.scenario.phases.get(marks.len()).map(|phase| phase.name.clone());
+            self.course.phase = Some(next.unwrap_or_else(|| "the last".to_owned()));
             marks.push(self.course.mark(&setup));
         }
         Ok(marks)
