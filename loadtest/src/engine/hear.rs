@@ -102,6 +102,8 @@ impl Worker {
             Came::Again => {
                 if strict {
                     self.verdict.fault("duplicate", || format!("user {user} in room {room}: {seq} came twice"));
+                } else {
+                    self.count("came again while catching up", 1);
                 }
                 false
             }
