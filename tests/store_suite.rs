@@ -12,6 +12,8 @@ mod damage;
 mod embedded;
 #[path = "store/kit.rs"]
 mod kit;
+#[path = "store/log.rs"]
+mod log;
 #[path = "store/mark.rs"]
 mod mark;
 #[path = "store/model.rs"]

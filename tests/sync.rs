@@ -2,7 +2,7 @@
 //! no ack comes at all. SIGKILL cannot show this, since the page cache survives it.
 //!
 //! strace attaches to the running server and tampers with `fdatasync` and `fsync`. That both tests fail without the sync was seen
-//! by hand: `Durability::None` instead of `Immediate` in `src/store/embedded/mod.rs` lets the acks of the first test come after three
+//! by hand: `append` in `src/store/embedded/log.rs` without its `sync_data` lets the acks of the first test come after three
 //! milliseconds and those of the second come at all.
 
 // A test may fail loudly, and prints what it measured.

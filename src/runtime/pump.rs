@@ -30,8 +30,10 @@ use super::gate::Gate;
 use super::inbox::{Flow, Inbox};
 use super::launch::breathe;
 use super::mesh::{Completion, Mailbox, Mesh, Order};
+use super::pace::Pace;
 use super::port::{Port, Sent, Socket};
 use super::seam::{Machine, StorePort};
+use super::sends::Sends;
 use super::stall::{Kind, Tally};
 
 /// Inputs are handled for so long in one turn, in microseconds, before what follows from them is carried out.
@@ -67,6 +69,10 @@ pub struct PumpParts {
     pub gate: Gate,
     /// A longer turn is a stall, in milliseconds.
     pub stall_ms: u64,
+    /// See [`super::LaunchSettings::pace_ms`].
+    pub pace_ms: u64,
+    /// See [`super::LaunchSettings::send_batch`].
+    pub send_batch: usize,
 }
 
 /// The pump of one shard.
@@ -87,12 +93,28 @@ struct Core<M> {
     returned: Vec<(ShardId, Vec<ShardMessage>)>,
     /// Connections to be written to.
     dirty: VecDeque<ConnId>,
+    /// Connections that have something and were written to a moment ago, with the time of their next write; about in its order.
+    paced: VecDeque<(Moment, ConnId)>,
+    pace: Pace,
+    /// Sealed bytes that wait to be sent together, and whose they are.
+    sends: Sends,
+    sending: Vec<Sending>,
     bytes: Vec<u8>,
     asks: HashMap<u64, oneshot::Sender<Result<AskAnswer, Refusal>>>,
     next_ask: u64,
     timer: Option<(Moment, Timer)>,
     /// Times at which writes became durable, to be measured when this turn's output was written.
     durable: Vec<Moment>,
+}
+
+/// One of the connections that are written to together.
+struct Sending {
+    conn: ConnId,
+    socket: Rc<dyn Socket>,
+    /// Bytes before they were sealed.
+    bytes: usize,
+    /// The machine has more for it.
+    more: bool,
 }
 
 /// Tells the shard what became of a job. Dropped untold (the queue was full, the driver is gone), it says so.
@@ -131,6 +153,10 @@ impl<M: Machine> Pump<M> {
             batches: (0..parts.mesh.shards()).map(|_| Vec::new()).collect(),
             returned: Vec::new(),
             dirty: VecDeque::new(),
+            paced: VecDeque::new(),
+            sends: Sends::new(parts.send_batch),
+            sending: Vec::new(),
+            pace: Pace::new(parts.pace_ms.saturating_mul(1000)),
             bytes: Vec::new(),
             asks: HashMap::new(),
             next_ask: 0,
@@ -367,16 +393,35 @@ impl<M: Machine> Pump<M> {
     /// One write for each connection that has something. Answers whether some are left.
     fn write_out(&self, core: &mut Core<M>, tally: &mut Tally) -> bool {
         let parts = &self.parts;
-        if core.dirty.is_empty() {
+        if core.dirty.is_empty() && core.paced.is_empty() {
+            core.pace.spent(0, parts.clock.mono());
             return false;
         }
         parts.mailbox.beat.busy(Kind::Writing);
         let begin = parts.clock.mono();
+        while let Some(&(due, conn)) = core.paced.front()
+            && due <= begin
+        {
+            core.paced.pop_front();
+            core.dirty.push_back(conn);
+        }
+        let wait_us = if self.draining.get() { 0 } else { core.pace.wait_us() };
         let mut last = begin;
         let mut closed = false;
         for _ in 0..core.dirty.len() {
             let Some(conn) = core.dirty.pop_front() else { break };
-            closed |= self.write_one(core, conn);
+            if wait_us > 0
+                && let Some(due) = self.inbox.with_slot(conn, |slot| Moment(slot.written.0.saturating_add(wait_us)))
+                && due > begin
+            {
+                core.paced.push_back((due, conn));
+                continue;
+            }
+            closed |= self.write_one(core, conn, begin);
+            if core.sends.len() > 0 && !core.sends.is_full() {
+                continue;
+            }
+            self.send_all(core);
             let at = parts.clock.mono();
             tally.add(Kind::Writing, at.micros_since(last));
             last = at;
@@ -384,15 +429,23 @@ impl<M: Machine> Pump<M> {
                 break;
             }
         }
+        if core.sends.len() > 0 {
+            self.send_all(core);
+            let at = parts.clock.mono();
+            tally.add(Kind::Writing, at.micros_since(last));
+            last = at;
+        }
+        core.pace.spent(last.micros_since(begin), last);
         // What the machine has to do about a connection that is over, it does in the next turn: now, not at its next deadline.
         closed || !core.dirty.is_empty()
     }
 
     /// Answers whether the connection was closed.
-    fn write_one(&self, core: &mut Core<M>, conn: ConnId) -> bool {
+    fn write_one(&self, core: &mut Core<M>, conn: ConnId, now: Moment) -> bool {
         let taken = self.inbox.with_slot(conn, |slot| {
             slot.listed = false;
             slot.wants = false;
+            slot.written = now;
             (slot.socket.clone(), slot.flow, std::mem::take(&mut slot.kept))
         });
         let Some((socket, flow, kept)) = taken else { return false };
@@ -422,27 +475,27 @@ impl<M: Machine> Pump<M> {
                     bytes.extend_from_slice(&kept);
                     (true, None)
                 };
-                let sent = if bytes.is_empty() { Sent::All } else { self.send(&*socket, bytes) };
+                if !bytes.is_empty() && close.is_none() && core.sends.enabled() {
+                    let from = core.sends.buffer().len();
+                    if let Some(fd) = socket.seal(bytes, core.sends.buffer()) {
+                        core.sends.push(fd, from);
+                        core.sending.push(Sending { conn, socket, bytes: bytes.len(), more });
+                        return false;
+                    }
+                }
+                let sent = if bytes.is_empty() {
+                    Sent::All
+                } else {
+                    let sent = socket.send(bytes);
+                    self.count(bytes.len(), sent);
+                    sent
+                };
                 if let Some(code) = close {
                     self.inbox.remove(conn);
                     socket.close(code);
                     return true;
                 }
-                let list = self.inbox.with_slot(conn, |slot| {
-                    match sent {
-                        Sent::All => slot.listed |= more,
-                        Sent::Blocked => {
-                            // The socket may have said `gone` from within `send`.
-                            if slot.flow == Flow::Open {
-                                slot.flow = Flow::Blocked;
-                            }
-                            slot.wants |= more;
-                        }
-                        Sent::Broken => slot.flow = Flow::Broken,
-                    }
-                    sent == Sent::All && more
-                });
-                if list == Some(true) {
+                if self.was_sent(conn, sent, more) {
                     core.dirty.push_back(conn);
                 }
             }
@@ -450,13 +503,44 @@ impl<M: Machine> Pump<M> {
         false
     }
 
-    fn send(&self, socket: &dyn Socket, bytes: &[u8]) -> Sent {
-        let sent = socket.send(bytes);
+    /// Sends what was gathered with as few calls into the kernel as can be.
+    fn send_all(&self, core: &mut Core<M>) {
+        let Core { sends, sending, dirty, .. } = core;
+        sends.submit(|place, sealed, taken| {
+            let Some(Sending { conn, socket, bytes, more }) = sending.get(place) else { return };
+            let sent = socket.sealed(sealed, taken);
+            self.count(*bytes, sent);
+            if self.was_sent(*conn, sent, *more) {
+                dirty.push_back(*conn);
+            }
+        });
+        sending.clear();
+    }
+
+    /// Notes what became of a write. Answers whether the connection is to be written to again.
+    fn was_sent(&self, conn: ConnId, sent: Sent, more: bool) -> bool {
+        let list = self.inbox.with_slot(conn, |slot| {
+            match sent {
+                Sent::All => slot.listed |= more,
+                Sent::Blocked => {
+                    // The socket may have said `gone` from within `send`.
+                    if slot.flow == Flow::Open {
+                        slot.flow = Flow::Blocked;
+                    }
+                    slot.wants |= more;
+                }
+                Sent::Broken => slot.flow = Flow::Broken,
+            }
+            sent == Sent::All && more
+        });
+        list == Some(true)
+    }
+
+    fn count(&self, bytes: usize, sent: Sent) {
         let shell = &mut *self.parts.shell.borrow_mut();
         shell.writes += 1;
-        shell.written_bytes += bytes.len() as u64;
+        shell.written_bytes += bytes as u64;
         shell.writes_blocked += u64::from(sent == Sent::Blocked);
-        sent
     }
 
     /// Sleeps until the bell is rung or the next deadline is there. Answers `false` when there was no need to sleep: the caller
@@ -489,7 +573,8 @@ impl<M: Machine> Pump<M> {
     /// A timer that rings too early is left as it is: one needless turn is cheaper than a new timer each turn.
     fn set_timer(&self) {
         let core = &mut *self.core.borrow_mut();
-        let Some(deadline) = core.machine.next_deadline() else { return };
+        let paced = core.paced.front().map(|&(due, _)| due);
+        let Some(deadline) = core.machine.next_deadline().into_iter().chain(paced).min() else { return };
         if core.timer.as_ref().is_none_or(|(at, _)| *at > deadline) {
             let wait = deadline.micros_since(self.parts.clock.mono());
             core.timer = Some((deadline, Timer::new(Duration::from_micros(wait))));
@@ -504,6 +589,9 @@ impl<M: Machine> Pump<M> {
         }
         if core.dirty.is_empty() && core.dirty.capacity() > KEEP_ITEMS {
             core.dirty = VecDeque::new();
+        }
+        if core.paced.is_empty() && core.paced.capacity() > KEEP_ITEMS {
+            core.paced = VecDeque::new();
         }
         let effects = &mut core.effects;
         if effects.sends.capacity() + effects.jobs.capacity() + effects.dirty.capacity() > KEEP_ITEMS {

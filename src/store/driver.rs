@@ -6,15 +6,17 @@
 //! when it began); every accepted job is answered exactly once, also when the backend panics; a full queue answers
 //! [`Full`] at once. Answers are called on the driver's threads and must be short.
 
+mod queue;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use hdrhistogram::Histogram;
 
+use self::queue::Queue;
 use super::{Answer, Backend, Failure, Outcome, Query, Write};
 use crate::metrics::counters::Latency;
 use crate::shard::{StoreOp, StoreResult};
@@ -113,25 +115,14 @@ struct Looked {
 
 struct Job<T> {
     what: T,
-    bytes: usize,
     done: Done,
-}
-
-enum Turn<T> {
-    Job(Job<T>),
-    /// Somebody drains: end when nothing is left.
-    Stop,
 }
 
 struct Shared {
     backend: Arc<dyn Backend>,
     settings: DriverSettings,
-    writes: Sender<Turn<Write>>,
-    reads: Sender<Turn<Query>>,
-    stopped: AtomicBool,
-    /// Submitters between their look at `stopped` and the queue.
-    entering: AtomicUsize,
-    waiting_bytes: AtomicUsize,
+    writes: Queue<Job<Write>>,
+    reads: Queue<Job<Query>>,
     refused: AtomicU64,
     counted: Mutex<Counted>,
     looked: Mutex<Looked>,
@@ -156,44 +147,35 @@ impl Driver {
     /// # Errors
     /// The system gives no threads.
     pub fn start(backend: Arc<dyn Backend>, settings: DriverSettings) -> std::io::Result<Self> {
-        let (writes, write_queue) = bounded(settings.write_jobs.max(1));
-        let (reads, read_queue) = bounded(settings.read_jobs.max(1));
         let shared = Arc::new(Shared {
             backend,
             settings,
-            writes,
-            reads,
-            stopped: AtomicBool::new(false),
-            entering: AtomicUsize::new(0),
-            waiting_bytes: AtomicUsize::new(0),
+            writes: Queue::new(settings.write_jobs, settings.write_bytes),
+            reads: Queue::new(settings.read_jobs, usize::MAX),
             refused: AtomicU64::new(0),
             counted: Mutex::new(Counted::default()),
             looked: Mutex::new(Looked::default()),
             threads: Mutex::new(Vec::new()),
         });
         let driver = Self { shared: Arc::clone(&shared) };
-        let started = driver.start_threads(&write_queue, &read_queue);
+        let started = driver.start_threads();
         if started.is_err() {
             driver.drain();
         }
         started.map(|()| driver)
     }
 
-    fn start_threads(
-        &self,
-        write_queue: &Receiver<Turn<Write>>,
-        read_queue: &Receiver<Turn<Query>>,
-    ) -> std::io::Result<()> {
-        let (shared, queue) = (Arc::clone(&self.shared), write_queue.clone());
+    fn start_threads(&self) -> std::io::Result<()> {
+        let shared = Arc::clone(&self.shared);
         let writer = std::thread::Builder::new().name("store-writer".to_owned());
         self.keep(writer.spawn(move || {
             prefer_this_thread();
-            shared.write_batches(&queue);
+            shared.write_batches();
         })?);
         for n in 0..self.shared.settings.readers.max(1) {
-            let (shared, queue) = (Arc::clone(&self.shared), read_queue.clone());
+            let shared = Arc::clone(&self.shared);
             let reader = std::thread::Builder::new().name(format!("store-reader-{n}"));
-            self.keep(reader.spawn(move || shared.read_each(&queue))?);
+            self.keep(reader.spawn(move || shared.read_each())?);
         }
         Ok(())
     }
@@ -208,20 +190,10 @@ impl Driver {
     /// The queue is full, or the driver is drained: `done` will not be called.
     pub fn submit(&self, op: StoreOp, done: Done) -> Result<(), Full> {
         let shared = &*self.shared;
-        // Counted in before the look at `stopped`: who drains sets that first and waits for this to be 0 again.
-        shared.entering.fetch_add(1, Ordering::SeqCst);
-        let result = if shared.stopped.load(Ordering::SeqCst) {
-            Err(Full::Stopped)
-        } else {
-            match op {
-                StoreOp::Write(write) => shared.queue_write(write, done),
-                StoreOp::Read(query) => {
-                    let job = Turn::Job(Job { what: query, bytes: 0, done });
-                    shared.reads.try_send(job).map_err(|_| Full::Queue)
-                }
-            }
+        let result = match op {
+            StoreOp::Write(what) => shared.writes.push(weight(&what), Job { what, done }),
+            StoreOp::Read(what) => shared.reads.push(0, Job { what, done }),
         };
-        shared.entering.fetch_sub(1, Ordering::SeqCst);
         if result == Err(Full::Queue) {
             shared.refused.fetch_add(1, Ordering::Relaxed);
         }
@@ -231,12 +203,10 @@ impl Driver {
     /// Takes nothing new, finishes and answers all that is queued, and ends the threads. Blocks; may be called again.
     pub fn drain(&self) {
         let shared = &*self.shared;
-        shared.stopped.store(true, Ordering::SeqCst);
+        shared.writes.end();
+        shared.reads.end();
         let threads: Vec<_> = locked(&shared.threads).drain(..).collect();
         let me = std::thread::current().id();
-        // The queues end with their receivers; a failed send means that nobody is there to be told.
-        let _ = shared.writes.send(Turn::Stop);
-        let _ = shared.reads.send(Turn::Stop);
         for thread in threads {
             if thread.thread().id() != me && thread.join().is_err() {
                 tracing::error!("a thread of the store ended in a panic");
@@ -276,72 +246,17 @@ impl Driver {
 }
 
 impl Shared {
-    fn queue_write(&self, write: Write, done: Done) -> Result<(), Full> {
-        let bytes = weight(&write);
-        let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        // One write always fits, however large: a queue that can never take it would not be "full".
-        let fits = before == 0 || before + bytes <= self.settings.write_bytes;
-        let sent = if fits {
-            self.writes.try_send(Turn::Job(Job { what: write, bytes, done })).map_err(|_| Full::Queue)
-        } else {
-            Err(Full::Queue)
-        };
-        if sent.is_err() {
-            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        }
-        sent
-    }
-
-    /// What comes next; `None` when the driver is drained and nothing is left.
-    fn next<T>(&self, queue: &Receiver<Turn<T>>, door: &Sender<Turn<T>>) -> Option<Job<T>> {
-        if !self.stopped.load(Ordering::SeqCst) {
-            match queue.recv() {
-                Ok(Turn::Job(job)) => return Some(job),
-                Ok(Turn::Stop) => {}
-                Err(_) => return None,
-            }
-        }
-        loop {
-            // Read before the look into the queue: who was on the way in is there when it is empty.
-            let nobody = self.entering.load(Ordering::SeqCst) == 0;
-            match queue.try_recv() {
-                Ok(Turn::Job(job)) => return Some(job),
-                Ok(Turn::Stop) => {}
-                Err(_) if nobody => {
-                    // This thread may have taken the mark that another one sleeps for.
-                    let _ = door.try_send(Turn::Stop);
-                    return None;
-                }
-                Err(_) => std::thread::yield_now(),
-            }
-        }
-    }
-
-    fn write_batches(&self, queue: &Receiver<Turn<Write>>) {
-        let mut held_back = None;
-        let mut answers = Vec::new();
-        while let Some(first) = held_back.take().or_else(|| self.next(queue, &self.writes)) {
-            let mut bytes = first.bytes;
-            let mut batch = vec![first.what];
-            answers.push(first.done);
-            while batch.len() < self.settings.batch_jobs {
-                match queue.try_recv() {
-                    Ok(Turn::Job(job)) if bytes + job.bytes > self.settings.batch_bytes => {
-                        held_back = Some(job);
-                        break;
-                    }
-                    Ok(Turn::Job(job)) => {
-                        bytes += job.bytes;
-                        batch.push(job.what);
-                        answers.push(job.done);
-                    }
-                    // `next` looks at `stopped` by itself.
-                    Ok(Turn::Stop) => {}
-                    Err(_) => break,
-                }
+    fn write_batches(&self) {
+        let DriverSettings { batch_jobs, batch_bytes, .. } = self.settings;
+        let (mut jobs, mut answers) = (Vec::new(), Vec::new());
+        while let Some(bytes) = self.writes.take(batch_jobs, batch_bytes, &mut jobs) {
+            let mut batch = Vec::with_capacity(jobs.len());
+            for Job { what, done } in jobs.drain(..) {
+                batch.push(what);
+                answers.push(done);
             }
             self.commit(batch, &mut answers);
-            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.writes.release(bytes);
         }
     }
 
@@ -378,8 +293,10 @@ impl Shared {
         }
     }
 
-    fn read_each(&self, queue: &Receiver<Turn<Query>>) {
-        while let Some(job) = self.next(queue, &self.reads) {
+    fn read_each(&self) {
+        let mut jobs = Vec::new();
+        while self.reads.take(1, usize::MAX, &mut jobs).is_some() {
+            let Some(job) = jobs.pop() else { continue };
             let began = Instant::now();
             let result: Result<Answer, Failure> = catch_unwind(AssertUnwindSafe(|| self.backend.read(&job.what)))
                 .unwrap_or_else(|_| {
@@ -417,7 +334,7 @@ fn answer(done: Done, result: StoreResult) {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Only whole numbers are changed under these locks.
+    // Nothing under these locks can break off half-way.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -36,7 +36,7 @@ pub fn benches() -> Vec<Bench> {
 }
 
 pub fn settings() -> EmbeddedSettings {
-    EmbeddedSettings { cache_bytes: 4 * 1024 * 1024, ..EmbeddedSettings::default() }
+    EmbeddedSettings { cache_bytes: 4 * 1024 * 1024, log_bytes: 64 * 1024, ..EmbeddedSettings::default() }
 }
 
 pub fn open(dir: &TempDir) -> Result<Embedded, Failure> {

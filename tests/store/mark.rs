@@ -1,4 +1,5 @@
-//! The newest commit is there, or its loss is named: redb alone takes a damaged newest commit for one that was cut off.
+//! The newest commit is there, or its loss is named: the log by itself takes a damaged newest record for one that was torn off, and redb a
+//! damaged newest commit for one that was cut off.
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,7 +7,9 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use causerie::base::RoomType;
-use causerie::store::embedded::{self, COMMIT_MARK_FILE, DATABASE_FILE, Embedded, KEY_FILE, MasterKeySource};
+use causerie::store::embedded::{
+    self, COMMIT_MARK_FILE, DATABASE_FILE, Embedded, KEY_FILE, LOG_FILES, MasterKeySource,
+};
 use causerie::store::{Backend as _, Failure, Span};
 use tempfile::TempDir;
 
@@ -89,7 +92,7 @@ fn opened(dir: &Path) -> Result<Embedded, Failure> {
 /// A process was killed while it had nothing to do, after its last write was acked.
 struct Killed {
     dir: TempDir,
-    /// The database before the last write and after it.
+    /// The log before the last write and after it.
     before: Vec<u8>,
     after: Vec<u8>,
     /// The number of the last commit.
@@ -104,33 +107,35 @@ fn killed() -> Killed {
     for seq in 1..EVENTS {
         child.write(seq);
     }
-    let before = bytes_of(dir.path(), DATABASE_FILE);
+    let before = bytes_of(dir.path(), LOG_FILES[0]);
     child.write(EVENTS);
     child.kill();
-    let after = bytes_of(dir.path(), DATABASE_FILE);
+    let after = bytes_of(dir.path(), LOG_FILES[0]);
     let number = number_in(&bytes_of(dir.path(), COMMIT_MARK_FILE));
     // The tables, the room, the events.
     assert_eq!(number, 2 + EVENTS);
     Killed { dir, before, after, number }
 }
 
-/// The byte of redb's header at which the slot of the newest commit begins.
-fn newest_slot(database: &[u8]) -> usize {
-    const TRANSACTION: usize = 104;
-    let id = |slot: usize| u64::from_le_bytes(database[slot + TRANSACTION..][..8].try_into().unwrap());
-    if id(64) > id(192) { 64 } else { 192 }
-}
-
-/// A copy of the data with one byte of the database flipped.
-fn flipped(killed: &Killed, at: usize) -> TempDir {
-    let copy = TempDir::new().unwrap();
-    for file in [KEY_FILE, COMMIT_MARK_FILE] {
-        std::fs::copy(killed.dir.path().join(file), copy.path().join(file)).unwrap();
+impl Killed {
+    /// A copy of the data with one byte of a file flipped.
+    fn flipped(&self, file: &str, at: usize) -> TempDir {
+        let copy = TempDir::new().unwrap();
+        for name in [KEY_FILE, COMMIT_MARK_FILE, DATABASE_FILE, LOG_FILES[0], LOG_FILES[1]] {
+            std::fs::copy(self.dir.path().join(name), copy.path().join(name)).unwrap();
+        }
+        let mut changed = bytes_of(copy.path(), file);
+        changed[at] ^= 0x41;
+        std::fs::write(copy.path().join(file), changed).unwrap();
+        copy
     }
-    let mut changed = killed.after.clone();
-    changed[at] ^= 0x41;
-    std::fs::write(copy.path().join(DATABASE_FILE), changed).unwrap();
-    copy
+
+    /// The bytes of the last record.
+    fn record(&self) -> std::ops::Range<usize> {
+        let differ = |at: &usize| self.before[*at] != self.after[*at];
+        let (from, to) = ((0..self.after.len()).find(differ), (0..self.after.len()).rfind(differ));
+        from.unwrap()..to.unwrap() + 1
+    }
 }
 
 #[test]
@@ -139,8 +144,7 @@ fn a_newest_commit_that_was_acked_and_is_damaged_is_named_and_not_skipped() {
     let killed = killed();
     let number = killed.number;
     let lost = format!("stands at commit {}, but commit {number} was acknowledged", number - 1);
-    let slot = newest_slot(&killed.after);
-    let copy = flipped(&killed, slot + 20);
+    let copy = killed.flipped(LOG_FILES[0], killed.record().start + 60);
     let problems = inspected(copy.path()).problems;
     assert!(problems.iter().any(|text| text.contains(&lost)), "{problems:?}");
     // Again and again, until somebody decides.
@@ -161,35 +165,67 @@ fn a_newest_commit_that_was_acked_and_is_damaged_is_named_and_not_skipped() {
     assert_eq!(number_in(&bytes_of(copy.path(), COMMIT_MARK_FILE)), number);
 }
 
-/// One byte of each page that the newest commit wrote.
 #[test]
-fn a_damaged_page_of_the_newest_commit_is_found_or_harms_nothing() {
-    hush_redb();
+fn a_damaged_byte_of_the_newest_commit_is_found_wherever_it_is() {
     let killed = killed();
-    let (before, after) = (&killed.before, &killed.after);
-    assert_eq!(before.len(), after.len(), "the comparison of pages needs a file that did not grow");
-    let mut named = 0;
-    let pages: Vec<usize> = (4096..after.len())
-        .step_by(4096)
-        .filter_map(|page| (page..page + 4096).find(|&at| before[at] != after[at]))
-        .collect();
-    for &at in &pages {
-        let copy = flipped(&killed, at);
-        let report = inspected(copy.path());
+    for at in killed.record().step_by(13) {
+        let [report, copy] = [0, 1].map(|_| killed.flipped(LOG_FILES[0], at));
+        let report = inspected(report.path());
+        assert!(
+            report.problems.iter().any(|text| text.contains("was acknowledged")),
+            "byte {at}: {:?}",
+            report.problems
+        );
+        assert!(matches!(opened(copy.path()), Err(Failure::Damaged(_))), "byte {at}");
+    }
+}
+
+/// The byte of redb's header at which the slot of the newest commit begins.
+fn newest_slot(database: &[u8]) -> usize {
+    const TRANSACTION: usize = 104;
+    let id = |slot: usize| u64::from_le_bytes(database[slot + TRANSACTION..][..8].try_into().unwrap());
+    if id(64) > id(192) { 64 } else { 192 }
+}
+
+/// redb goes back by one commit without a word when its newest one is damaged. What that held stands in the log as long as its files were not
+/// used again, and then the numbers do not fit.
+#[test]
+fn a_damaged_newest_commit_of_the_database_is_made_good_by_the_log_or_named() {
+    hush_redb();
+    let dir = TempDir::new().unwrap();
+    let store = opened(dir.path()).unwrap();
+    assert_eq!(store.one(create_room(room_id(1), RoomType::Private)), DONE);
+    let (mut restored, mut named) = (0, 0);
+    let mut head = 0;
+    for _ in 0..24 {
+        let mut write = messages(room_id(1), head + 1, head + 3);
+        write.events.iter_mut().for_each(|event| event.content = "x".repeat(3_000));
+        assert_eq!(store.one(write), DONE);
+        head += 3;
+        let killed =
+            Killed { dir: TempDir::new().unwrap(), before: Vec::new(), after: Vec::new(), number: head / 3 + 2 };
+        for name in [KEY_FILE, COMMIT_MARK_FILE, LOG_FILES[0], LOG_FILES[1], DATABASE_FILE] {
+            std::fs::copy(dir.path().join(name), killed.dir.path().join(name)).unwrap();
+        }
+        let slot = newest_slot(&bytes_of(killed.dir.path(), DATABASE_FILE));
+        // One copy each: where tests run side by side a lock is let go of a moment late.
+        let [report, copy] = [0, 1].map(|_| killed.flipped(DATABASE_FILE, slot + 20));
+        let report = inspected(report.path());
         match opened(copy.path()) {
             Ok(store) => {
-                assert!(report.sound(), "byte {at}: {:?}", report.problems);
-                assert_eq!(store.seqs(room_id(1), Span::Newest, 99), (1..=EVENTS).collect::<Vec<_>>(), "byte {at}");
+                assert_eq!(store.seqs(room_id(1), Span::Newest, 999), (1..=head).collect::<Vec<_>>());
+                assert!(report.sound(), "{:?}", report.problems);
+                restored += 1;
             }
-            Err(Failure::Damaged(_)) => {
-                assert!(!report.sound(), "byte {at} was found when opening alone");
-                named += usize::from(report.problems.iter().any(|text| text.contains("was acknowledged")));
+            Err(Failure::Damaged(text)) => {
+                assert!(!report.sound(), "{text}");
+                named += 1;
             }
-            Err(other) => panic!("byte {at}: {other}"),
+            Err(other) => panic!("{other}"),
         }
     }
-    println!("{} pages of the newest commit, the loss named for {named}", pages.len());
-    assert!(named >= 3, "named for {named} of {} pages", pages.len());
+    println!("made good {restored} times, named {named} times");
+    assert!(restored > 0 && named > 0, "made good {restored} times, named {named} times");
 }
 
 #[test]
@@ -282,17 +318,24 @@ fn a_failed_commit_does_not_raise_the_mark_and_an_older_database_is_not_taken_on
     let store = opened(dir).unwrap();
     fill(&store);
     let older = bytes_of(dir, DATABASE_FILE);
-    assert_eq!(store.one(messages(room_id(1), 21, 21)), DONE);
+    // So much that the database was surely filled from the log meanwhile.
+    let mut next = 21;
+    let long = |seq| {
+        let mut write = messages(room_id(1), seq, seq + 20);
+        write.events.iter_mut().for_each(|event| event.content = "x".repeat(4000));
+        write_of(write)
+    };
+    for _ in 0..6 {
+        assert_eq!(store.one(long(next)), DONE);
+        next += 21;
+    }
     let ballast = dir.join("ballast");
     let mut file = std::fs::File::create(&ballast).unwrap();
     while file.write_all(&[1; 4096]).is_ok() {}
     drop(file);
-    let mut next = 22;
     let refused = loop {
         let mark = bytes_of(dir, COMMIT_MARK_FILE);
-        let mut write = messages(room_id(1), next, next + 20);
-        write.events.iter_mut().for_each(|event| event.content = "x".repeat(4000));
-        let result = store.write_each(vec![write_of(write)]);
+        let result = store.write_each(vec![long(next)]);
         let now = number_in(&bytes_of(dir, COMMIT_MARK_FILE));
         match result {
             Ok(_) => assert_eq!(now, number_in(&mark) + 1, "a full disk does not keep the mark from rising"),

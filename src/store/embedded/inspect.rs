@@ -17,11 +17,12 @@ use uuid::Uuid;
 use super::keys::KeyRing;
 use super::mark::Mark;
 use super::master::{DataDir, MasterKeySource};
+use super::opening::{open_ring, read_marks};
 use super::overlay::Overlay;
 use super::reading::Reader;
-use super::tables::{Reading, What, pair, second, seq_of, third, triple};
+use super::tables::{View, What, pair, second, seq_of, third, triple};
 use super::trouble::Trouble;
-use super::{DATABASE_FILE, Marks, open_ring, read_marks};
+use super::{DATABASE_FILE, log};
 use crate::base::{ClientId, DeviceId, RoomId, RoomType, Seq, SessionId, UserId};
 use crate::store::record::{
     self, Stored, StoredAnswered, StoredBytes, StoredCursor, StoredDevice, StoredEvent, StoredMember, StoredName,
@@ -92,11 +93,6 @@ pub fn inspect(dir: &Path, source: &MasterKeySource) -> Result<Report, Failure> 
     let overlay = Overlay::new(file).map_err(unavailable)?;
     let Some(database) = open(overlay, &mut report) else { return Ok(report) };
     let marks = read_marks(&database);
-    if let Ok(marks) = &marks
-        && let Err(Failure::Damaged(text)) = mark.check(Marks::commit(marks.as_ref()))
-    {
-        report.problem(text);
-    }
     let marks = match marks {
         Ok(Some(marks)) => marks,
         Ok(None) => {
@@ -109,9 +105,22 @@ pub fn inspect(dir: &Path, source: &MasterKeySource) -> Result<Report, Failure> 
         }
         Err(other) => return Err(other),
     };
+    match log::replay(dir, marks.log, marks.commit) {
+        Ok(replay) => {
+            if let Err(Failure::Damaged(text)) = mark.check(replay.newest) {
+                report.problem(text);
+            }
+            report.unclean_end |= !replay.commits.is_empty();
+            if let Err(trouble) = replay.pour(&database) {
+                report.trouble(trouble);
+            }
+        }
+        Err(Failure::Damaged(text)) => report.problem(text),
+        Err(other) => return Err(other),
+    }
     let ring = open_ring(&marks.server_key, source, dir)?;
     let walked = catch_unwind(AssertUnwindSafe(|| -> Result<(), Trouble> {
-        let tables = Reading::new(database.begin_read()?);
+        let tables = View::below(database.begin_read()?);
         let reader = Reader { tables, ring: &ring };
         Walk { reader: &reader, report: &mut report, states: BTreeMap::new(), users: BTreeSet::new() }.all()
     }));
@@ -223,11 +232,11 @@ impl Walk<'_> {
         let tables = &self.reader.tables;
         let key_id = |key: &[u8; 20]| u32::from_be_bytes(key.last_chunk::<4>().copied().unwrap_or_default());
         let what = |key: &[u8; 20]| What::RoomKey(room_of(key), key_id(key)).to_string();
-        self.each::<20, StoredBytes>(&tables.room_keys()?, what, |walk, key, _| {
+        self.each::<20, StoredBytes>(&tables.room_keys().raw()?, what, |walk, key, _| {
             walk.ring().room(&walk.reader.tables, room_of(key), key_id(key)).map(drop)
         })?;
         let what = |key: &[u8; 16]| What::Salt(user_of(key)).to_string();
-        self.each::<16, StoredBytes>(&tables.salts()?, what, |walk, key, _| {
+        self.each::<16, StoredBytes>(&tables.salts().raw()?, what, |walk, key, _| {
             walk.ring().person(&walk.reader.tables, user_of(key)).map(drop)
         })
     }
@@ -235,14 +244,14 @@ impl Walk<'_> {
     fn rooms(&mut self) -> Result<(), Trouble> {
         let tables = &self.reader.tables;
         let what = |key: &[u8; 16]| What::State(room_of(key)).to_string();
-        self.each::<16, StoredState>(&tables.states()?, what, |walk, key, state| {
+        self.each::<16, StoredState>(&tables.states().raw()?, what, |walk, key, state| {
             walk.states.insert(room_of(key), state);
             Ok(())
         })?;
-        let public = tables.public_rooms()?;
+        let public = tables.public_rooms().raw()?;
         let mut listed = 0;
         let what = |key: &[u8; 16]| What::Room(room_of(key)).to_string();
-        self.each::<16, StoredRoom>(&tables.rooms()?, what, |walk, key, _| {
+        self.each::<16, StoredRoom>(&tables.rooms().raw()?, what, |walk, key, _| {
             let id = room_of(key);
             walk.report.rooms += 1;
             let Some(room) = walk.reader.room_record(id)? else { return Ok(()) };
@@ -277,10 +286,10 @@ impl Walk<'_> {
 
     fn events(&mut self) -> Result<(), Trouble> {
         let tables = &self.reader.tables;
-        let answered = tables.answered()?;
+        let answered = tables.answered().raw()?;
         let mut next: BTreeMap<RoomId, (u64, u64)> = BTreeMap::new();
         let what = |key: &[u8; 24]| What::Event(room_of(key), seq_of(key)).to_string();
-        for entry in tables.events()?.iter()? {
+        for entry in tables.events().raw()?.iter()? {
             let (key, _) = entry?;
             let (room, seq) = (room_of(key.value()), seq_of(key.value()));
             let place = next.entry(room).or_insert((seq.0, seq.0));
@@ -300,7 +309,7 @@ impl Walk<'_> {
         for room in next.keys() {
             self.report.problem(format_args!("room {room}: there are events, but no room"));
         }
-        self.each::<24, StoredEvent>(&tables.events()?, what, |walk, key, event| {
+        self.each::<24, StoredEvent>(&tables.events().raw()?, what, |walk, key, event| {
             let (room, seq) = (room_of(key), seq_of(key));
             walk.report.events += 1;
             walk.reader.open_event(room, seq, &event)?;
@@ -319,7 +328,7 @@ impl Walk<'_> {
     fn answered(&mut self) -> Result<(), Trouble> {
         let tables = &self.reader.tables;
         let what = |key: &[u8; 48]| What::Answered(room_of(key), UserId(middle(key)), ClientId(third(key))).to_string();
-        self.each::<48, StoredAnswered>(&tables.answered()?, what, |walk, key, answered| {
+        self.each::<48, StoredAnswered>(&tables.answered().raw()?, what, |walk, key, answered| {
             let (room, seq) = (room_of(key), Seq(answered.seq));
             let event = walk.reader.stored_event(room, seq)?;
             let (user, id) = (middle(key), third(key));
@@ -332,11 +341,11 @@ impl Walk<'_> {
 
     fn members(&mut self) -> Result<(), Trouble> {
         let tables = &self.reader.tables;
-        let user_rooms = tables.user_rooms()?;
+        let user_rooms = tables.user_rooms().raw()?;
         let mut active: BTreeMap<RoomId, u64> = BTreeMap::new();
         let mut listed = 0;
         let what = |key: &[u8; 32]| What::Member(room_of(key), UserId(second(key))).to_string();
-        self.each::<32, StoredMember>(&tables.members()?, what, |walk, key, member| {
+        self.each::<32, StoredMember>(&tables.members().raw()?, what, |walk, key, member| {
             let (room, user) = (room_of(key), UserId(second(key)));
             let member = member.member(room, user);
             let member = member.map_err(|e| super::trouble::damaged(What::Member(room, user), &e))?;
@@ -374,29 +383,29 @@ impl Walk<'_> {
     fn users(&mut self) -> Result<(), Trouble> {
         let tables = &self.reader.tables;
         let what = |key: &[u8; 16]| What::User(user_of(key)).to_string();
-        self.each::<16, StoredUser>(&tables.users()?, what, |walk, key, _| {
+        self.each::<16, StoredUser>(&tables.users().raw()?, what, |walk, key, _| {
             walk.report.users += 1;
             walk.users.insert(user_of(key));
             walk.reader.record_of(user_of(key)).map(drop)
         })?;
         let what = |key: &[u8; 32]| What::Session(user_of(key), SessionId(second(key))).to_string();
-        self.each::<32, StoredSession>(&tables.sessions()?, what, |walk, key, _| {
+        self.each::<32, StoredSession>(&tables.sessions().raw()?, what, |walk, key, _| {
             walk.known(user_of(key), "a session");
             Ok(())
         })?;
         let what = |key: &[u8; 32]| What::Device(user_of(key), DeviceId(second(key))).to_string();
-        self.each::<32, StoredDevice>(&tables.devices()?, what, |walk, key, _| {
+        self.each::<32, StoredDevice>(&tables.devices().raw()?, what, |walk, key, _| {
             walk.known(user_of(key), "a device");
             Ok(())
         })?;
         let what = |key: &[u8; 48]| What::Cursor(user_of(key), DeviceId(middle(key)), RoomId(third(key))).to_string();
-        self.each::<48, StoredCursor>(&tables.cursors()?, what, |walk, key, _| {
+        self.each::<48, StoredCursor>(&tables.cursors().raw()?, what, |walk, key, _| {
             walk.known(user_of(key), "a position");
             Ok(())
         })?;
         let mut last: Option<(UserId, Seq)> = None;
         let what = |key: &[u8; 24]| What::Stream(user_of(key), seq_of(key)).to_string();
-        self.each::<24, StoredStream>(&tables.streams()?, what, |walk, key, entry| {
+        self.each::<24, StoredStream>(&tables.streams().raw()?, what, |walk, key, entry| {
             let (user, seq) = (user_of(key), seq_of(key));
             match last.replace((user, seq)) {
                 Some((before, at)) if before == user => {
@@ -413,7 +422,7 @@ impl Walk<'_> {
     fn names_and_settings(&mut self) -> Result<(), Trouble> {
         let tables = &self.reader.tables;
         let what = |key: &[u8; 32]| What::Name(NameKey(*key)).to_string();
-        self.each::<32, StoredName>(&tables.names()?, what, |walk, _, name| {
+        self.each::<32, StoredName>(&tables.names().raw()?, what, |walk, _, name| {
             let holder = Uuid::from_bytes(name.holder);
             let there = if name.user {
                 walk.users.contains(&UserId(holder))
@@ -425,7 +434,7 @@ impl Walk<'_> {
             }
             Ok(())
         })?;
-        for entry in tables.settings()?.iter()? {
+        for entry in tables.settings().raw()?.iter()? {
             let (name, value) = entry?;
             let (name, what) = (name.value(), What::Setting(name.value()));
             self.report.records += 1;

@@ -276,6 +276,10 @@ impl Dice {
         self.take()
     }
 
+    pub(super) fn number(&mut self) -> Result<u64, Trouble> {
+        self.take().map(u64::from_le_bytes)
+    }
+
     pub(super) fn secret(&mut self) -> Result<Secret, Trouble> {
         self.take()
     }

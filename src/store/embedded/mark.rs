@@ -38,9 +38,26 @@ pub(super) fn decode(bytes: &[u8]) -> Option<u64> {
     (encode(number) == *bytes).then_some(number)
 }
 
+/// Whether what stands at commit `standing` has all up to commit `newest`, which was answered.
+///
+/// # Errors
+/// [`Failure::Damaged`] with what to do when it has not.
+pub(super) fn check(dir: &Path, standing: u64, newest: u64) -> Result<(), Failure> {
+    if standing >= newest {
+        return Ok(());
+    }
+    let mark = dir.join(COMMIT_MARK_FILE);
+    let mark = mark.display();
+    Err(Failure::Damaged(format!(
+        "the database stands at commit {standing}, but commit {newest} was acknowledged: the newest commit is damaged, and what it \
+         held is lost; which rooms and users that affects is unknown. Restore a backup; or, to accept the loss, remove {mark} and start again"
+    )))
+}
+
 /// The mark of a data directory, and the newest commit that this process knows to be durable.
 #[derive(Debug)]
 pub(super) struct Mark {
+    dir: PathBuf,
     path: PathBuf,
     /// `None` until it could be opened for writing.
     file: Option<File>,
@@ -65,7 +82,7 @@ impl Mark {
             Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
             Err(e) => return Err(Failure::Unavailable(format!("{} cannot be read: {e}", path.display()))),
         };
-        Ok(Self { path, file: None, newest, told: false })
+        Ok(Self { dir: dir.to_owned(), path, file: None, newest, told: false })
     }
 
     /// Whether a database whose newest commit is `standing` has all that was answered.
@@ -73,15 +90,7 @@ impl Mark {
     /// # Errors
     /// [`Failure::Damaged`] with what to do when it has not.
     pub(super) fn check(&self, standing: u64) -> Result<(), Failure> {
-        let Self { path, newest, .. } = self;
-        if standing >= *newest {
-            return Ok(());
-        }
-        let path = path.display();
-        Err(Failure::Damaged(format!(
-            "the database stands at commit {standing}, but commit {newest} was acknowledged: the newest commit is damaged, and what it \
-             held is lost; which rooms and users that affects is unknown. Restore a backup; or, to accept the loss, remove {path} and start again"
-        )))
+        check(&self.dir, standing, self.newest)
     }
 
     /// Writes down that commit `number` is durable. That it cannot be written is no reason to fail a batch which is durable: the mark then

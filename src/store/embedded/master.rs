@@ -145,7 +145,14 @@ pub(super) fn sync_parent(path: &Path) -> std::io::Result<()> {
 #[derive(Debug)]
 pub(super) struct DataDir {
     pub(super) path: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        // Not by closing alone: a child that is just being started holds the same file for a moment.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl DataDir {
@@ -178,6 +185,6 @@ impl DataDir {
         }
         // Only for the text above; a full disk must not keep us from starting.
         let _ = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
     }
 }

@@ -2,7 +2,7 @@
 //! the log is dense, so an event that is not found between `first_seq` and the head is damage too.
 
 use super::keys::{KeyRing, Wrappings};
-use super::tables::{Reading, What, get, key_of_room, numbered, pair, pairs_of, second, seq_of, third, triple};
+use super::tables::{View, What, get, key_of_room, numbered, pair, pairs_of, second, seq_of, third, triple};
 use super::trouble::{Trouble, damaged};
 use super::user_plan;
 use crate::base::text::fold_name;
@@ -18,18 +18,18 @@ use crate::store::{Answer, Answered, Cursor, LoadedRoom, LoadedUser, NameKey, Qu
 
 /// A read under way.
 pub(super) struct Reader<'a> {
-    pub(super) tables: Reading,
+    pub(super) tables: View<'a>,
     pub(super) ring: &'a KeyRing,
 }
 
-impl Wrappings for Reading {
+impl Wrappings for View<'_> {
     fn room_key(&self, room: RoomId, key_id: u32) -> Result<Option<Vec<u8>>, Trouble> {
         let what = What::RoomKey(room, key_id);
-        Ok(get::<20, StoredBytes>(&self.room_keys()?, &key_of_room(room, key_id), what)?.map(|kept| kept.bytes))
+        Ok(get::<20, StoredBytes>(&self.room_keys(), &key_of_room(room, key_id), what)?.map(|kept| kept.bytes))
     }
 
     fn salt(&self, user: UserId) -> Result<Option<Vec<u8>>, Trouble> {
-        Ok(get::<16, StoredBytes>(&self.salts()?, user.bytes(), What::Salt(user))?.map(|kept| kept.bytes))
+        Ok(get::<16, StoredBytes>(&self.salts(), user.bytes(), What::Salt(user))?.map(|kept| kept.bytes))
     }
 }
 
@@ -85,7 +85,7 @@ impl Reader<'_> {
             Query::Stream { user, after, limit } => {
                 let (from, to) = (numbered(user.bytes(), after.next()), numbered(user.bytes(), Seq(u64::MAX)));
                 let mut entries = Vec::new();
-                for entry in self.tables.streams()?.range::<&[u8; 24]>(&from..=&to)?.take(*limit) {
+                for entry in self.tables.streams().range(&from, &to)?.take(*limit) {
                     let (key, value) = entry?;
                     let seq = seq_of(key.value());
                     let what = What::Stream(*user, seq);
@@ -102,14 +102,14 @@ impl Reader<'_> {
             Query::RoomIds { after, limit } => {
                 let (low, high) = (above(*after), [0xff; 16]);
                 let Some(low) = low else { return Ok(Answer::RoomIds(Vec::new())) };
-                let rooms = self.tables.rooms()?;
-                let ids = rooms.range::<&[u8; 16]>(&low..=&high)?.take(*limit);
+                let rooms = self.tables.rooms();
+                let ids = rooms.range(&low, &high)?.take(*limit);
                 let ids = ids.map(|entry| Ok(RoomId(uuid::Uuid::from_bytes(*entry?.0.value()))));
                 Answer::RoomIds(ids.collect::<Result<_, Trouble>>()?)
             }
             Query::Setting(name) => {
                 let what = What::Setting(name);
-                let Some(kept) = self.tables.settings()?.get(name.as_str())? else { return Ok(Answer::Setting(None)) };
+                let Some(kept) = self.tables.settings().get(name.as_str())? else { return Ok(Answer::Setting(None)) };
                 let kept = of::<StoredBytes>(name.as_bytes(), kept.value(), what)?;
                 let opened = self.ring.server.open_setting(name, &kept.bytes);
                 Answer::Setting(Some(opened.map_err(|e| damaged(what, &e))?))
@@ -119,11 +119,11 @@ impl Reader<'_> {
     }
 
     fn state(&self, room: RoomId) -> Result<Option<StoredState>, Trouble> {
-        get::<16, StoredState>(&self.tables.states()?, room.bytes(), What::State(room))
+        get::<16, StoredState>(&self.tables.states(), room.bytes(), What::State(room))
     }
 
     pub(super) fn room_record(&self, room: RoomId) -> Result<Option<Room>, Trouble> {
-        let stored = get::<16, StoredRoom>(&self.tables.rooms()?, room.bytes(), What::Room(room))?;
+        let stored = get::<16, StoredRoom>(&self.tables.rooms(), room.bytes(), What::Room(room))?;
         let Some(stored) = stored else { return Ok(None) };
         if matches!(&stored.name, StoredText::Sealed(name) if !name.is_empty()) {
             self.ring.read_room(&self.tables, room, stored.key_id)?;
@@ -155,7 +155,7 @@ impl Reader<'_> {
     pub(super) fn members(&self, id: RoomId) -> Result<Vec<Member>, Trouble> {
         let (from, to) = pairs_of(id.bytes());
         let mut members = Vec::new();
-        for entry in self.tables.members()?.range::<&[u8; 32]>(&from..=&to)? {
+        for entry in self.tables.members().range(&from, &to)? {
             let (key, value) = entry?;
             let user = UserId(second(key.value()));
             let what = What::Member(id, user);
@@ -180,12 +180,12 @@ impl Reader<'_> {
         since: WallTime,
         max: usize,
     ) -> Result<(Vec<Answered>, WallTime), Trouble> {
-        let events = self.tables.events()?;
+        let events = self.tables.events();
         let mut answered = Vec::new();
         let (from, to) = (numbered(id.bytes(), Seq(state.first_seq)), numbered(id.bytes(), Seq(state.seq)));
         let mut expected = state.seq;
         if state.first_seq <= state.seq {
-            for entry in events.range::<&[u8; 24]>(&from..=&to)?.rev() {
+            for entry in events.range(&from, &to)?.rev() {
                 let (key, value) = entry?;
                 let seq = seq_of(key.value());
                 let what = What::Event(id, seq);
@@ -269,9 +269,9 @@ impl Reader<'_> {
         } else {
             high = high.min(low.saturating_add(most));
         }
-        let table = self.tables.events()?;
+        let table = self.tables.events();
         let (from, to) = (numbered(room.bytes(), Seq(low)), numbered(room.bytes(), Seq(high)));
-        let mut entries = table.range::<&[u8; 24]>(&from..=&to)?;
+        let mut entries = table.range(&from, &to)?;
         let mut page: Vec<Event> = Vec::new();
         let mut bytes = 0;
         for n in 0..=(high - low) {
@@ -299,7 +299,7 @@ impl Reader<'_> {
     fn answered(&self, room: RoomId, user: UserId, client_id: ClientId) -> Result<Option<Answered>, Trouble> {
         let key = triple(room.bytes(), user.bytes(), client_id.bytes());
         let what = What::Answered(room, user, client_id);
-        let Some(kept) = get::<48, StoredAnswered>(&self.tables.answered()?, &key, what)? else { return Ok(None) };
+        let Some(kept) = get::<48, StoredAnswered>(&self.tables.answered(), &key, what)? else { return Ok(None) };
         let seq = Seq(kept.seq);
         let event = self.stored_event(room, seq)?;
         let found = event.answered.iter().find(|a| a.user == *user.bytes() && a.client_id == *client_id.bytes());
@@ -309,7 +309,7 @@ impl Reader<'_> {
 
     pub(super) fn stored_event(&self, room: RoomId, seq: Seq) -> Result<StoredEvent, Trouble> {
         let what = What::Event(room, seq);
-        let stored = get::<24, StoredEvent>(&self.tables.events()?, &numbered(room.bytes(), seq), what)?;
+        let stored = get::<24, StoredEvent>(&self.tables.events(), &numbered(room.bytes(), seq), what)?;
         stored.ok_or_else(|| damaged(what, &"it is missing"))
     }
 
@@ -344,12 +344,12 @@ impl Reader<'_> {
     }
 
     pub(super) fn record_of(&self, id: UserId) -> Result<Option<User>, Trouble> {
-        user_plan::stored(&self.tables.users()?, id)?.map(|stored| self.open_user(id, &stored)).transpose()
+        user_plan::stored(&self.tables.users(), id)?.map(|stored| self.open_user(id, &stored)).transpose()
     }
 
     fn user_by_name(&self, key: &NameKey) -> Result<Option<User>, Trouble> {
         let what = What::Name(*key);
-        match get::<32, StoredName>(&self.tables.names()?, &key.0, what)? {
+        match get::<32, StoredName>(&self.tables.names(), &key.0, what)? {
             Some(StoredName { holder, user: true }) => {
                 let id = UserId(uuid::Uuid::from_bytes(holder));
                 let user = self.record_of(id)?;
@@ -362,7 +362,7 @@ impl Reader<'_> {
     pub(super) fn sessions(&self, id: UserId) -> Result<Vec<Session>, Trouble> {
         let (from, to) = pairs_of(id.bytes());
         let mut sessions = Vec::new();
-        for entry in self.tables.sessions()?.range::<&[u8; 32]>(&from..=&to)? {
+        for entry in self.tables.sessions().range(&from, &to)? {
             let (key, value) = entry?;
             let session = SessionId(second(key.value()));
             let stored = of::<StoredSession>(key.value(), value.value(), What::Session(id, session))?;
@@ -375,24 +375,24 @@ impl Reader<'_> {
         let Some(user) = self.record_of(id)? else { return Ok(None) };
         let (from, to) = pairs_of(id.bytes());
         let mut devices = Vec::new();
-        for entry in self.tables.devices()?.range::<&[u8; 32]>(&from..=&to)? {
+        for entry in self.tables.devices().range(&from, &to)? {
             let (key, value) = entry?;
             let device = DeviceId(second(key.value()));
             let stored = of::<StoredDevice>(key.value(), value.value(), What::Device(id, device))?;
             devices.push(stored.device(id, device));
         }
         let mut rooms = Vec::new();
-        for entry in self.tables.user_rooms()?.range::<&[u8; 32]>(&from..=&to)? {
+        for entry in self.tables.user_rooms().range(&from, &to)? {
             rooms.push(RoomId(second(entry?.0.value())));
         }
-        let (stream_first, stream_head) = user_plan::stream_ends(&self.tables.streams()?, id)?;
+        let (stream_first, stream_head) = user_plan::stream_ends(&self.tables.streams(), id)?;
         Ok(Some(LoadedUser { user, sessions: self.sessions(id)?, devices, rooms, stream_head, stream_first }))
     }
 
     fn find(&self, text: &str, after: Option<UserId>, limit: usize) -> Result<Vec<Profile>, Trouble> {
         let mut found = Vec::new();
         let Some(low) = above(after) else { return Ok(found) };
-        for entry in self.tables.users()?.range::<&[u8; 16]>(&low..=&[0xff; 16])? {
+        for entry in self.tables.users().range(&low, &[0xff; 16])? {
             if found.len() >= limit {
                 break;
             }
@@ -414,17 +414,17 @@ impl Reader<'_> {
     ) -> Result<Vec<(Room, Option<Member>, usize)>, Trouble> {
         let mut list = Vec::new();
         let Some(low) = above(after) else { return Ok(list) };
-        let (public, own) = (self.tables.public_rooms()?, self.tables.user_rooms()?);
-        let mut public = public.range::<&[u8; 16]>(&low..=&[0xff; 16])?.map(|entry| {
+        let (public, own) = (self.tables.public_rooms(), self.tables.user_rooms());
+        let mut public = public.range(&low, &[0xff; 16])?.map(|entry| {
             let (key, _) = entry?;
             Ok::<_, Trouble>(RoomId(uuid::Uuid::from_bytes(*key.value())))
         });
         let (from, to) = (pair(user.bytes(), &low), pair(user.bytes(), &[0xff; 16]));
-        let mut own = own.range::<&[u8; 32]>(&from..=&to)?.map(|entry| {
+        let mut own = own.range(&from, &to)?.map(|entry| {
             let (key, _) = entry?;
             Ok::<_, Trouble>(RoomId(second(key.value())))
         });
-        let members = self.tables.members()?;
+        let members = self.tables.members();
         // Two ascending lists become one.
         let (mut next_public, mut next_own) = (public.next().transpose()?, own.next().transpose()?);
         while list.len() < limit {
@@ -453,7 +453,7 @@ impl Reader<'_> {
         let from = triple(user.bytes(), device.bytes(), &[0; 16]);
         let to = triple(user.bytes(), device.bytes(), &[0xff; 16]);
         let mut cursors = Vec::new();
-        for entry in self.tables.cursors()?.range::<&[u8; 48]>(&from..=&to)? {
+        for entry in self.tables.cursors().range(&from, &to)? {
             let (key, value) = entry?;
             let room = RoomId(third(key.value()));
             let stored = of::<StoredCursor>(key.value(), value.value(), What::Cursor(user, device, room))?;

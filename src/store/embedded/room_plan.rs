@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use redb::ReadableTable as _;
-
 use super::keys::Minting;
-use super::tables::{What, Writing, encode, get, numbered, pair, pairs_of, second, triple};
+use super::layer::Change;
+use super::tables::{View, What, encode, get, number, numbered, pair, pairs_of, second, triple};
 use super::trouble::{Trouble, damaged};
-use super::writing::{Planned, Puts, apply, plan_name};
+use super::writing::{Planned, Puts, collect, plan_name};
 use crate::base::{Event, Member, Room, RoomType, Seq, UserId};
 use crate::store::record::{
     StoredAnswer, StoredAnswered, StoredEvent, StoredMember, StoredName, StoredRoom, StoredState, StoredText,
@@ -32,10 +31,10 @@ pub(super) struct RoomPlan {
 }
 
 impl RoomPlan {
-    pub(super) fn make(keys: &mut Minting<'_, Writing<'_>>, write: RoomWrite) -> Planned<Self> {
+    pub(super) fn make(keys: &mut Minting<'_, View<'_>>, write: RoomWrite) -> Planned<Self> {
         let (tables, id) = (keys.from, write.room);
         let mut plan = Self::default();
-        let stored = get::<16, StoredState>(&tables.states, id.bytes(), What::State(id))?;
+        let stored = get::<16, StoredState>(&tables.states(), id.bytes(), What::State(id))?;
         match (write.create, stored) {
             (true, Some(_)) => return Ok(Err(Outcome::Exists)),
             (false, None) => return Ok(Err(Outcome::NotFound)),
@@ -76,14 +75,14 @@ impl RoomPlan {
 
     fn plan_record(
         &mut self,
-        keys: &mut Minting<'_, Writing<'_>>,
+        keys: &mut Minting<'_, View<'_>>,
         mut new: Room,
         exists: bool,
         state: &mut StoredState,
     ) -> Result<(), Trouble> {
         let (tables, id) = (keys.from, new.id);
         if exists {
-            let stored = get::<16, StoredRoom>(&tables.rooms, id.bytes(), What::Room(id))?;
+            let stored = get::<16, StoredRoom>(&tables.rooms(), id.bytes(), What::Room(id))?;
             let stored = stored.ok_or_else(|| damaged(What::Room(id), &"it is missing"))?;
             // The texts do not matter here.
             let stored = stored.room(id, String::new(), String::new(), String::new());
@@ -115,7 +114,7 @@ impl RoomPlan {
 
     fn plan_events(
         &mut self,
-        keys: &mut Minting<'_, Writing<'_>>,
+        keys: &mut Minting<'_, View<'_>>,
         mut events: Vec<Event>,
         rewritten: Vec<Event>,
         answered: &[Answered],
@@ -135,7 +134,7 @@ impl RoomPlan {
                 *new = event;
             } else if seq.0 >= state.first_seq && seq.0 <= head {
                 let (key, what) = (numbered(room.bytes(), seq), What::Event(room, seq));
-                let old = get::<24, StoredEvent>(&keys.from.events, &key, what)?;
+                let old = get::<24, StoredEvent>(&keys.from.events(), &key, what)?;
                 let old = old.ok_or_else(|| damaged(what, &"it is missing"))?;
                 let bytes = seal_event(keys, &event, state.key_id, old.answered)?;
                 self.events.insert(key, Some(bytes));
@@ -164,7 +163,7 @@ impl RoomPlan {
 
     fn plan_answer(
         &mut self,
-        keys: &mut Minting<'_, Writing<'_>>,
+        keys: &mut Minting<'_, View<'_>>,
         event: &Event,
         answer: &Answered,
         key_id: u32,
@@ -180,7 +179,7 @@ impl RoomPlan {
 
     fn plan_members(
         &mut self,
-        tables: &Writing<'_>,
+        tables: &View<'_>,
         members: Vec<Member>,
         was_removed: bool,
         state: &mut StoredState,
@@ -190,7 +189,7 @@ impl RoomPlan {
         let members: BTreeMap<UserId, Member> = members.into_iter().map(|member| (member.user, member)).collect();
         if was_removed != state.removed {
             let (from, to) = pairs_of(id.bytes());
-            for entry in tables.members.range::<&[u8; 32]>(&from..=&to)? {
+            for entry in tables.members().range(&from, &to)? {
                 let (key, value) = entry?;
                 let user = UserId(second(key.value()));
                 let member = crate::store::record::decode::<StoredMember>(key.value(), value.value())
@@ -202,7 +201,7 @@ impl RoomPlan {
         }
         for (user, member) in members {
             let (key, what) = (pair(id.bytes(), user.bytes()), What::Member(id, user));
-            let old = get::<32, StoredMember>(&tables.members, &key, what)?;
+            let old = get::<32, StoredMember>(&tables.members(), &key, what)?;
             let was_in = match old {
                 Some(old) => old.member(id, user).map_err(|e| damaged(what, &e))?.active(),
                 None => false,
@@ -219,20 +218,20 @@ impl RoomPlan {
         Ok(())
     }
 
-    pub(super) fn apply(&self, tables: &mut Writing<'_>) -> Result<(), Trouble> {
-        apply(&mut tables.names, &self.names)?;
-        apply(&mut tables.rooms, &self.rooms)?;
-        apply(&mut tables.public_rooms, &self.public_rooms)?;
-        apply(&mut tables.states, &self.states)?;
-        apply(&mut tables.events, &self.events)?;
-        apply(&mut tables.answered, &self.answered)?;
-        apply(&mut tables.members, &self.members)?;
-        apply(&mut tables.user_rooms, &self.user_rooms)
+    pub(super) fn changes(self, changes: &mut Vec<Change>) {
+        collect(changes, number::names, self.names);
+        collect(changes, number::rooms, self.rooms);
+        collect(changes, number::public_rooms, self.public_rooms);
+        collect(changes, number::states, self.states);
+        collect(changes, number::events, self.events);
+        collect(changes, number::answered, self.answered);
+        collect(changes, number::members, self.members);
+        collect(changes, number::user_rooms, self.user_rooms);
     }
 }
 
 fn seal_event(
-    keys: &mut Minting<'_, Writing<'_>>,
+    keys: &mut Minting<'_, View<'_>>,
     event: &Event,
     key_id: u32,
     answered: Vec<StoredAnswer>,

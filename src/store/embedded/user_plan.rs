@@ -1,11 +1,10 @@
 //! A user's write, planned: everything looked at, sealed and encoded before the first table changes.
 
-use redb::ReadableTable;
-
 use super::keys::Minting;
-use super::tables::{What, Writing, encode, get, numbered, pair, pairs_of, second, seq_of, triple};
+use super::layer::Change;
+use super::tables::{Kept, View, What, encode, get, number, numbered, pair, pairs_of, second, seq_of, triple};
 use super::trouble::{Trouble, damaged};
-use super::writing::{Planned, Puts, apply, plan_name};
+use super::writing::{Planned, Puts, collect, plan_name};
 use crate::base::limits::STREAM_EVENTS_MAX;
 use crate::base::{Seq, Session, SessionId, User, UserId};
 use crate::store::record::{self, StoredCursor, StoredDevice, StoredName, StoredSession, StoredStream, StoredUser};
@@ -25,20 +24,14 @@ pub(super) struct UserPlan {
 }
 
 /// A user's record as kept.
-pub(super) fn stored(
-    users: &impl ReadableTable<&'static [u8; 16], &'static [u8]>,
-    user: UserId,
-) -> Result<Option<StoredUser>, Trouble> {
+pub(super) fn stored(users: &Kept<'_, 16>, user: UserId) -> Result<Option<StoredUser>, Trouble> {
     get::<16, StoredUser>(users, user.bytes(), What::User(user))
 }
 
 /// First and last seq of a user stream; `(1, 0)` for an empty one.
-pub(super) fn stream_ends(
-    streams: &impl ReadableTable<&'static [u8; 24], &'static [u8]>,
-    user: UserId,
-) -> Result<(Seq, Seq), Trouble> {
+pub(super) fn stream_ends(streams: &Kept<'_, 24>, user: UserId) -> Result<(Seq, Seq), Trouble> {
     let (from, to) = (numbered(user.bytes(), Seq(0)), numbered(user.bytes(), Seq(u64::MAX)));
-    let mut entries = streams.range::<&[u8; 24]>(&from..=&to)?;
+    let mut entries = streams.range(&from, &to)?;
     let Some(first) = entries.next() else { return Ok((Seq(1), Seq(0))) };
     let first = seq_of(first?.0.value());
     let last = match entries.next_back() {
@@ -49,10 +42,10 @@ pub(super) fn stream_ends(
 }
 
 impl UserPlan {
-    pub(super) fn make(keys: &mut Minting<'_, Writing<'_>>, write: UserWrite) -> Planned<Self> {
+    pub(super) fn make(keys: &mut Minting<'_, View<'_>>, write: UserWrite) -> Planned<Self> {
         let (tables, id) = (keys.from, write.user);
         let mut plan = Self::default();
-        let old = stored(&tables.users, id)?;
+        let old = stored(&tables.users(), id)?;
         match (write.create, &old) {
             (true, Some(_)) => return Ok(Err(Outcome::Exists)),
             (false, None) => return Ok(Err(Outcome::NotFound)),
@@ -63,7 +56,7 @@ impl UserPlan {
             Err(outcome) => return Ok(Err(outcome)),
         };
         if !write.stream.is_empty() {
-            let (first, head) = stream_ends(&tables.streams, id)?;
+            let (first, head) = stream_ends(&tables.streams(), id)?;
             if write.stream.first().is_some_and(|entry| entry.seq != head.next()) {
                 return Ok(Err(Outcome::Conflict));
             }
@@ -79,7 +72,7 @@ impl UserPlan {
         }
         if write.admin_if_first {
             // Two are enough to see one that is not this user.
-            let mut first_two = tables.users.iter()?.take(2);
+            let mut first_two = tables.users().all()?.take(2);
             plan.first_user =
                 first_two.try_fold(true, |alone, entry| Ok::<_, Trouble>(alone && entry?.0.value() == id.bytes()))?;
         }
@@ -103,13 +96,13 @@ impl UserPlan {
         Ok(Ok(plan))
     }
 
-    fn plan_sessions(&mut self, tables: &Writing<'_>, id: UserId, sessions: &[Session]) -> Result<(), Trouble> {
+    fn plan_sessions(&mut self, tables: &View<'_>, id: UserId, sessions: &[Session]) -> Result<(), Trouble> {
         if sessions.is_empty() {
             return Ok(());
         }
         let now = rules::latest(sessions);
         let (from, to) = pairs_of(id.bytes());
-        for entry in tables.sessions.range::<&[u8; 32]>(&from..=&to)? {
+        for entry in tables.sessions().range(&from, &to)? {
             let (key, value) = entry?;
             let session = SessionId(second(key.value()));
             let kept = record::decode::<StoredSession>(key.value(), value.value())
@@ -126,13 +119,13 @@ impl UserPlan {
         Ok(())
     }
 
-    fn plan_cursor(&mut self, tables: &Writing<'_>, cursor: &Cursor) -> Result<(), Trouble> {
+    fn plan_cursor(&mut self, tables: &View<'_>, cursor: &Cursor) -> Result<(), Trouble> {
         let key = triple(cursor.user.bytes(), cursor.device.bytes(), cursor.room.bytes());
         let what = What::Cursor(cursor.user, cursor.device, cursor.room);
         let planned = self.cursors.get(&key).and_then(Option::as_ref);
         let old = match planned {
             Some(bytes) => Some(record::decode::<StoredCursor>(&key, bytes).map_err(|e| damaged(what, &e))?),
-            None => get::<48, StoredCursor>(&tables.cursors, &key, what)?,
+            None => get::<48, StoredCursor>(&tables.cursors(), &key, what)?,
         };
         if old.is_none_or(|old| old.seq < cursor.seq.0) {
             self.cursors.insert(key, Some(encode(&key, &StoredCursor { seq: cursor.seq.0 }, what)?));
@@ -140,17 +133,17 @@ impl UserPlan {
         Ok(())
     }
 
-    pub(super) fn apply(&self, tables: &mut Writing<'_>) -> Result<(), Trouble> {
-        apply(&mut tables.names, &self.names)?;
-        apply(&mut tables.users, &self.users)?;
-        apply(&mut tables.sessions, &self.sessions)?;
-        apply(&mut tables.devices, &self.devices)?;
-        apply(&mut tables.streams, &self.streams)?;
-        apply(&mut tables.cursors, &self.cursors)
+    pub(super) fn changes(self, changes: &mut Vec<Change>) {
+        collect(changes, number::names, self.names);
+        collect(changes, number::users, self.users);
+        collect(changes, number::sessions, self.sessions);
+        collect(changes, number::devices, self.devices);
+        collect(changes, number::streams, self.streams);
+        collect(changes, number::cursors, self.cursors);
     }
 }
 
-fn seal_user(keys: &mut Minting<'_, Writing<'_>>, user: &User) -> Result<Vec<u8>, Trouble> {
+fn seal_user(keys: &mut Minting<'_, View<'_>>, user: &User) -> Result<Vec<u8>, Trouble> {
     let (id, what) = (user.id, What::User(user.id));
     let key = keys.person(id)?;
     let mut seal = |field, text: &str| {
