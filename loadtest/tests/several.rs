@@ -55,7 +55,7 @@ fn lead(fake: &Fake, folder: &Path, scenario: &str) -> Lead {
     let words = BufReader::new(child.stderr.take().unwrap());
     let mut lead = Lead { child, words, address: String::new() };
     let line = lead.wait_for("causerie-load join ");
-    lead.address = line.split("join ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    line.split("join ").nth(1).unwrap().split(' ').next().unwrap().clone_into(&mut lead.address);
     lead
 }
 
