@@ -180,6 +180,8 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
         pinning: pinning(settings),
         stall_ms: settings.runtime.stall_ms,
         spin_us: settings.runtime.spin_us,
+        pace_ms: settings.runtime.pace_ms,
+        send_batch: settings.runtime.send_batch,
         pool_threads: settings.runtime.blocking_threads,
         ..LaunchSettings::default()
     };
@@ -296,9 +298,10 @@ impl SiteMaker {
         let ready = self.ready.clone();
         let (gateway, driver, dropped) = (gateway.clone(), self.driver.clone(), Arc::clone(&self.dropped_log_lines));
         let admission = public.admission.clone();
+        let (limits, certs) = (settings.limits.clone(), self.certs.clone());
         let page = move || {
             let (gateway, driver, dropped) = (gateway.clone(), driver.clone(), Arc::clone(&dropped));
-            let admission = admission.clone();
+            let (admission, limits, certs) = (admission.clone(), limits.clone(), certs.clone());
             async move {
                 let shards = gateway.metrics().await;
                 let store: DriverNumbers = driver.numbers();
@@ -308,6 +311,9 @@ impl SiteMaker {
                     log_lines_dropped: dropped(),
                     admission_refused: admission.refused(),
                     pool_waiting: gateway.shared_figures().pool_waiting as u64,
+                    connections_limit: u64::from(limits.connections),
+                    outbox_budget_bytes: limits.outbox_budget_bytes as u64,
+                    certificate_ends: certs.ends(),
                     store: Some(&store),
                 })
             }

@@ -21,6 +21,7 @@
 //! | `log`, `welcome` | shell | what operators are told |
 //! | `app` | shell | joins all parts |
 //! | `client` | shell | `causerie chat`, the reference client of the protocol |
+//! | `top` | shell | `causerie top`, a server's numbers in the terminal |
 
 #[deny(clippy::disallowed_methods, clippy::iter_over_hash_type)]
 pub mod auth;
@@ -56,5 +57,7 @@ pub mod log;
 pub mod net;
 #[cfg(feature = "server")]
 pub mod runtime;
+#[cfg(feature = "server")]
+pub mod top;
 #[cfg(feature = "server")]
 pub mod welcome;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use causerie::config::{self, Flags, Problems};
 use causerie::store::Failure;
 use causerie::store::embedded::{self, Report};
-use causerie::{app, client, log};
+use causerie::{app, client, log, top};
 use clap::{Args, Parser, Subcommand};
 
 #[global_allocator]
@@ -31,6 +31,8 @@ enum Command {
     Doctor(Doctor),
     /// Talk from the terminal.
     Chat(client::ChatArgs),
+    /// Watch a server's numbers in the terminal.
+    Top(top::TopArgs),
     /// Print the version.
     Version,
 }
@@ -112,6 +114,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check(&args),
         Command::Doctor(args) => doctor(&args),
         Command::Chat(args) => return client::run(&args),
+        Command::Top(args) => return top::run(&args),
         Command::Version => say(&format!("causerie {}", env!("CARGO_PKG_VERSION"))),
     };
     match done {

@@ -2,29 +2,56 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | [`check`] | the checker: logs, what clients saw, and every fault between them. No IO |
+//! | [`scenario`] | what a run does, from TOML, checked; the built-in ones |
+//! | [`plan`] | what a run is made of: scenario, server, this process's part |
+//! | [`target`] | where the server is |
+//! | [`layout`] | who is in which room. Pure |
+//! | [`stamp`] | what stands in a message's text. Pure |
+//! | [`world`] | users and rooms of a run |
+//! | [`adapter`] | how a server is spoken to; the native one |
+//! | [`schedule`] | when things are meant to happen. Pure |
+//! | [`engine`] | the threads that hold the connections and do what is due |
+//! | [`ledger`] | the checker that looks on while a run is under way |
+//! | [`skim`] | the top level of a JSON object, without memory. Pure |
+//! | [`check`] | the checker of the server's tests: logs, what clients saw, and every fault between them. Pure |
 //! | [`token`] | tokens of an outside issuer, signed here, so that no user needs a password |
 //! | [`tls`] | TLS to a server whose certificate is pinned |
 //! | [`http`] | the little HTTP/1.1 that preparing a run needs |
 //! | [`client`] | one blocking WebSocket client |
-//! | [`plan`] | what a run is made of |
-//! | [`prepare`] | rooms, members and connections before the clock starts |
-//! | [`drive`] | the open loop: one thread, many connections, sends on a schedule |
-//! | [`observe`] | CPU seconds and memory of a process, from `/proc` |
+//! | [`coordinate`] | several processes make one run |
+//! | [`drive`] | which message a text is |
+//! | [`limit`] | what sealing and sending alone cost: the yardstick for a server |
+//! | [`observe`] | CPU seconds and memory of a process, from `/proc`, and the server's part of a report |
+//! | [`scrape`] | the server's own counters, from `/metrics` |
+//! | [`machine`] | on what machine a run was made |
+//! | [`limit`] | what sealing and sending alone cost: the yardstick for a server |
 //! | [`run`] | one run from end to end |
-//! | [`report`] | what came out, as JSON and as a table |
+//! | [`report`] | what came out: JSON, a table, a page, and what differs between two |
 
+pub mod adapter;
 pub mod check;
 pub mod client;
+pub mod coordinate;
 pub mod drive;
+pub mod engine;
 pub mod http;
+pub mod layout;
+pub mod ledger;
+pub mod limit;
+pub mod machine;
 pub mod observe;
 pub mod plan;
-pub mod prepare;
 pub mod report;
 pub mod run;
+pub mod scenario;
+pub mod schedule;
+pub mod scrape;
+pub mod skim;
+pub mod stamp;
+pub mod target;
 pub mod tls;
 pub mod token;
+pub mod world;
 
 /// Why something of the harness itself could not go on. The text says what was tried.
 #[derive(Debug, thiserror::Error)]

@@ -41,6 +41,20 @@ impl Trust {
         Ok(Self::Pinned(certificates))
     }
 
+    /// Believes the certificates of a PEM text.
+    ///
+    /// # Errors
+    /// When it holds none.
+    pub fn pem(text: &str) -> Result<Self, Failure> {
+        let certificates: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes())
+            .collect::<Result<_, _>>()
+            .context("reading the certificate")?;
+        if certificates.is_empty() {
+            return Err(Failure::new("reading the certificate", "the text holds none"));
+        }
+        Ok(Self::Pinned(certificates))
+    }
+
     /// The configuration of clients that believe so. Sessions are not resumed: each connection shakes hands in full.
     ///
     /// # Errors

@@ -2,7 +2,8 @@
 //!
 //! The key is (user, id), in one room. An id carries its time (UUIDv7) and is refused when that lies more than
 //! [`CLIENT_ID_AHEAD_MS`] ahead. So an id whose time is later than `covered_since` plus that allowance can only have been answered
-//! within the time that is remembered here: it is decided without a read. An older one is looked up in the store.
+//! within the time that is remembered here: it is decided without a read. An older one is looked up in the store. In a room with more
+//! messages than are remembered, what is kept of the forgotten ones is the time in each user's newest id: a newer one is not among them.
 
 use std::collections::VecDeque;
 
@@ -29,13 +30,25 @@ pub struct AnsweredIds {
     map: HashMap<(UserId, ClientId), Answered>,
     order: VecDeque<(UserId, ClientId, WallTime)>,
     covered_since: WallTime,
+    /// Of those forgotten for want of space since then.
+    crowded_out: HashMap<UserId, Newest>,
+}
+
+/// The newest of a user's ids that were forgotten for want of space.
+#[derive(Clone, Copy, Debug, Default)]
+struct Newest {
+    /// The time in the id, in milliseconds since 1970.
+    id_ms: u64,
+    /// When the last of them was answered.
+    at: WallTime,
 }
 
 impl AnsweredIds {
     /// Holds every id answered at or after `covered_since` ([`WallTime`] 0: all there ever were).
     #[must_use]
     pub fn new(covered_since: WallTime, answered: impl IntoIterator<Item = Answered>) -> Self {
-        let mut ids = Self { map: HashMap::default(), order: VecDeque::new(), covered_since };
+        let mut ids =
+            Self { map: HashMap::default(), order: VecDeque::new(), covered_since, crowded_out: HashMap::default() };
         for one in answered {
             ids.insert(one);
         }
@@ -48,11 +61,13 @@ impl AnsweredIds {
         if let Some(answered) = self.map.get(&(user, id)) {
             return Known::Yes(*answered);
         }
-        let newer_than_memory = id.unix_ms().is_some_and(|ms| ms > self.covered_since.0 + CLIENT_ID_AHEAD_MS);
-        if newer_than_memory || self.covered_since.0 == 0 { Known::No } else { Known::AskStore }
+        let made_ms = id.unix_ms().unwrap_or(0);
+        let covered = self.covered_since.0 == 0 || made_ms > self.covered_since.0 + CLIENT_ID_AHEAD_MS;
+        let crowded_out = self.crowded_out.get(&user).is_some_and(|newest| made_ms <= newest.id_ms);
+        if covered && !crowded_out { Known::No } else { Known::AskStore }
     }
 
-    /// An id was given a seq. The oldest is forgotten when there are too many, and the time covered shrinks with it.
+    /// An id was given a seq. The oldest is forgotten when there are too many.
     pub fn insert(&mut self, answered: Answered) {
         let key = (answered.user, answered.client_id);
         if self.map.insert(key, answered).is_none() {
@@ -61,7 +76,9 @@ impl AnsweredIds {
         while self.order.len() > ANSWERED_IDS {
             if let Some((user, id, at)) = self.order.pop_front() {
                 self.map.remove(&(user, id));
-                self.covered_since = self.covered_since.max(at.plus_ms(1));
+                let newest = self.crowded_out.entry(user).or_default();
+                newest.id_ms = newest.id_ms.max(id.unix_ms().unwrap_or(u64::MAX));
+                newest.at = newest.at.max(at);
             }
         }
     }
@@ -76,9 +93,18 @@ impl AnsweredIds {
             self.map.remove(&(user, id));
             self.covered_since = self.covered_since.max(at.plus_ms(1));
         }
+        let covered_since = &mut self.covered_since;
+        self.crowded_out.retain(|_, newest| {
+            let keep = newest.at >= keep_from;
+            if !keep {
+                *covered_since = (*covered_since).max(newest.at.plus_ms(1));
+            }
+            keep
+        });
         if self.order.is_empty() {
             self.order.shrink_to_fit();
             self.map.shrink_to_fit();
+            self.crowded_out.shrink_to_fit();
         }
     }
 }
@@ -117,6 +143,27 @@ mod tests {
         assert_eq!(ids.look_up(user, v7(1_000_000 + CLIENT_ID_AHEAD_MS + 1, 2)), Known::No);
         assert_eq!(ids.look_up(user, v7(1_000_000 + CLIENT_ID_AHEAD_MS, 2)), Known::AskStore);
         assert_eq!(AnsweredIds::new(WallTime(0), []).look_up(user, v7(5, 2)), Known::No);
+    }
+
+    #[test]
+    fn in_a_crowded_room_only_old_ids_are_asked_of_the_store() {
+        let (crowd, quiet) = (UserId(Uuid::nil()), UserId(Uuid::from_u128(7)));
+        let mut ids = AnsweredIds::new(WallTime(0), []);
+        let start = 10_000_000;
+        for n in 0..=ANSWERED_IDS as u64 + 10 {
+            ids.insert(answered(start + n, 1));
+        }
+        // Forgotten: 0 to 10. An id from then may be one of them, whatever it ends in.
+        assert_eq!(ids.look_up(crowd, v7(start, 1)), Known::AskStore);
+        assert_eq!(ids.look_up(crowd, v7(start + 10, 2)), Known::AskStore);
+        assert_eq!(ids.look_up(crowd, v7(start + 11, 2)), Known::No);
+        assert!(matches!(ids.look_up(crowd, v7(start + 11, 1)), Known::Yes(_)));
+        assert_eq!(ids.look_up(quiet, v7(start, 1)), Known::No, "who was not forgotten");
+        // Long after, the time covered stands for them.
+        ids.forget_before(WallTime(start + 20 + 2 * CLIENT_ID_AHEAD_MS));
+        assert_eq!(ids.look_up(crowd, v7(start, 1)), Known::AskStore);
+        assert_eq!(ids.look_up(quiet, v7(start, 1)), Known::AskStore);
+        assert_eq!(ids.look_up(crowd, v7(start + 20 + 2 * CLIENT_ID_AHEAD_MS, 1)), Known::No);
     }
 
     #[test]

@@ -69,6 +69,20 @@ pub struct Login {
     pub expires_in: u64,
 }
 
+/// A client of HTTP over our own TLS, without proxies and redirects; every status is an answer. A call may take so long.
+#[must_use]
+pub fn agent(tls: Arc<ClientConfig>, name: &'static str, call: Duration) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(call))
+        .user_agent(name)
+        .max_redirects(0)
+        .proxy(None)
+        .build();
+    let connector = ().chain(TcpConnector::default()).chain(Tls(tls));
+    ureq::Agent::with_parts(config, connector, DefaultResolver::default())
+}
+
 /// One server's REST interface.
 pub struct Rest {
     agent: ureq::Agent,
@@ -87,15 +101,7 @@ impl Rest {
     /// The interface below `https://host:port`.
     #[must_use]
     pub fn new(base: &str, tls: Arc<ClientConfig>) -> Self {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(CALL))
-            .user_agent(concat!("causerie-chat/", env!("CARGO_PKG_VERSION")))
-            .max_redirects(0)
-            .proxy(None)
-            .build();
-        let connector = ().chain(TcpConnector::default()).chain(Tls(tls));
-        let agent = ureq::Agent::with_parts(config, connector, DefaultResolver::default());
+        let agent = agent(tls, concat!("causerie-chat/", env!("CARGO_PKG_VERSION")), CALL);
         Self { agent, base: format!("{base}/api/v1"), token: String::new() }
     }
 
@@ -256,7 +262,9 @@ fn escaped(text: &str) -> String {
     out
 }
 
-fn plain(error: &ureq::Error) -> String {
+/// What went wrong, without the names of layers.
+#[must_use]
+pub fn plain(error: &ureq::Error) -> String {
     if let ureq::Error::Io(inner) = error { inner.to_string() } else { error.to_string() }
 }
 

@@ -26,6 +26,19 @@ impl Fingerprint {
         let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
         Self(digest.as_ref().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
     }
+
+    /// Of the first certificate in a PEM file: a server's own, such as `tls-cert.pem` in its data directory.
+    ///
+    /// # Errors
+    /// Names the file, when it cannot be read or holds none.
+    pub fn of_file(file: &Path) -> io::Result<Self> {
+        let named = |error: String| io::Error::other(format!("{}: {error}", file.display()));
+        let pem = fs::read(file).map_err(|error| named(error.to_string()))?;
+        match CertificateDer::pem_slice_iter(&pem).next() {
+            Some(Ok(certificate)) => Ok(Self::of(&certificate)),
+            _ => Err(named("there is no certificate in PEM form in it".to_owned())),
+        }
+    }
 }
 
 impl std::fmt::Display for Fingerprint {
@@ -58,6 +71,10 @@ impl std::str::FromStr for Fingerprint {
 pub enum Policy {
     /// Exactly this certificate.
     Pinned(Fingerprint),
+    /// The first that is accepted, for as long as this process runs.
+    Once,
+    /// Any. What is read may be anybody's.
+    Any,
     /// Signed by one of these, or known from before.
     Known {
         /// PEM file of authorities; `None`: the system's.
@@ -86,6 +103,7 @@ impl Trust {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let (roots, pin) = match &policy {
             Policy::Pinned(pin) => (RootCertStore::empty(), Some(pin.clone())),
+            Policy::Once | Policy::Any => (RootCertStore::empty(), None),
             Policy::Known { authorities, server, file } => {
                 (roots(authorities.as_deref())?, known(file)?.remove(server))
             }
@@ -188,7 +206,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let fingerprint = Fingerprint::of(end_entity);
         let pin = lock(&self.pin).clone();
-        if pin.as_ref() == Some(&fingerprint) {
+        if pin.as_ref() == Some(&fingerprint) || matches!(self.policy, Policy::Any) {
             return Ok(ServerCertVerified::assertion());
         }
         if let Some(authorities) = &self.authorities {
@@ -203,7 +221,7 @@ impl ServerCertVerifier for Verifier {
                  server got a new certificate, take its line out of {} and connect again",
                 file.display()
             ))),
-            (Some(pin), Policy::Pinned(_)) => {
+            (Some(pin), Policy::Pinned(_) | Policy::Once | Policy::Any) => {
                 Err(rustls::Error::General(format!("the server's fingerprint is {fingerprint}, wanted is {pin}")))
             }
             (None, _) => {

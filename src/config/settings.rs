@@ -250,6 +250,10 @@ pub struct Runtime {
     pub stall_ms: u64,
     /// How long an idle shard spins before it sleeps, in microseconds. Burns a core.
     pub spin_us: u64,
+    /// The longest wait of a busy connection for its next write, in milliseconds.
+    pub pace_ms: u64,
+    /// Writes that go to the kernel together at most; 0: one by one.
+    pub send_batch: usize,
     /// Threads for what takes long (argon2, key sets).
     pub blocking_threads: usize,
 }

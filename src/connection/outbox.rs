@@ -39,7 +39,10 @@ pub enum Push {
 /// The waiting frames of one connection.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    frames: VecDeque<(Class, Bytes)>,
+    /// The oldest frame. Nearly always the only one, so that a delivery allocates nothing here.
+    first: Option<(Class, Bytes)>,
+    /// The others; empty while there is no `first`.
+    rest: VecDeque<(Class, Bytes)>,
     bytes: usize,
     /// Since when something waits without any having left.
     waiting_since: Option<Moment>,
@@ -72,7 +75,10 @@ impl Outbox {
             Class::Control | Class::Event | Class::Ephemeral => {}
         }
         self.bytes += frame.len();
-        self.frames.push_back((class, frame));
+        match &self.first {
+            None => self.first = Some((class, frame)),
+            Some(_) => self.rest.push_back((class, frame)),
+        }
         self.waiting_since.get_or_insert(now);
         Push::Queued
     }
@@ -80,42 +86,46 @@ impl Outbox {
     /// Puts a frame before all others (the `hello`).
     pub fn push_front(&mut self, frame: Bytes, now: Moment) {
         self.bytes += frame.len();
-        self.frames.push_front((Class::Control, frame));
+        if let Some(second) = self.first.replace((Class::Control, frame)) {
+            self.rest.push_front(second);
+        }
         self.waiting_since.get_or_insert(now);
     }
 
     fn shed_ephemeral(&mut self) {
-        let before = self.frames.len();
-        let bytes = &mut self.bytes;
-        self.frames.retain(|(class, frame)| {
+        let mut shed = 0;
+        let mut keep = |(class, frame): &(Class, Bytes)| {
             let keep = *class != Class::Ephemeral;
             if !keep {
-                *bytes -= frame.len();
+                self.bytes -= frame.len();
+                shed += 1;
             }
             keep
-        });
-        self.shed += (before - self.frames.len()) as u64;
+        };
+        self.rest.retain(&mut keep);
+        if !self.first.as_ref().is_none_or(keep) {
+            self.first = self.rest.pop_front();
+        }
+        self.shed += shed;
     }
 
     /// Moves whole frames into `into`, about `bytes_max` at most; a larger one goes alone. Answers whether more waits.
     pub fn take(&mut self, bytes_max: usize, into: &mut Vec<u8>) -> bool {
         let start = into.len();
-        while let Some((_, frame)) = self.frames.front() {
+        while let Some((_, frame)) = &self.first {
             if into.len() > start && into.len() - start + frame.len() > bytes_max {
-                break;
+                return true;
             }
-            if let Some((_, frame)) = self.frames.pop_front() {
-                self.bytes -= frame.len();
-                into.extend_from_slice(&frame);
-            }
+            self.bytes -= frame.len();
+            into.extend_from_slice(frame);
+            self.first = self.rest.pop_front();
         }
-        if self.frames.is_empty() {
-            self.waiting_since = None;
-            // An idle connection holds no buffer.
-            self.frames = VecDeque::new();
-            return false;
+        self.waiting_since = None;
+        // An idle connection holds no buffer.
+        if self.rest.capacity() > 0 {
+            self.rest = VecDeque::new();
         }
-        true
+        false
     }
 
     /// Something has left for the kernel: the reader is alive.
@@ -123,6 +133,12 @@ impl Outbox {
         if self.waiting_since.is_some() {
             self.waiting_since = Some(now);
         }
+    }
+
+    /// Whether an event of `len` bytes has place without anything being shed for it.
+    #[must_use]
+    pub fn fits(&self, len: usize, bytes_max: usize) -> bool {
+        self.bytes + len <= bytes_max
     }
 
     /// Bytes waiting.
@@ -134,7 +150,7 @@ impl Outbox {
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.first.is_none()
     }
 
     /// Since when something waits without any having left.
@@ -201,7 +217,8 @@ mod tests {
                 }
                 // The bound, the reserve, and one answer.
                 prop_assert!(outbox.bytes() <= 10_000 + OUTBOX_RESERVE_BYTES + 3000);
-                let sum: usize = outbox.frames.iter().map(|(_, f)| f.len()).sum();
+                let sum: usize = outbox.first.iter().chain(&outbox.rest).map(|(_, f)| f.len()).sum();
+                prop_assert!(outbox.first.is_some() || outbox.rest.is_empty());
                 prop_assert_eq!(sum, outbox.bytes());
             }
         }

@@ -24,6 +24,12 @@ pub struct Numbers<'a> {
     pub admission_refused: u64,
     /// Pieces of work that wait for a blocking thread.
     pub pool_waiting: u64,
+    /// `limits.connections`.
+    pub connections_limit: u64,
+    /// `limits.outbox_budget_bytes`, of each shard.
+    pub outbox_budget_bytes: u64,
+    /// When the certificate ends, in seconds since 1970; `None`: it does not say.
+    pub certificate_ends: Option<u64>,
     /// The store's driver.
     pub store: Option<&'a DriverNumbers>,
 }
@@ -47,12 +53,27 @@ pub fn render(numbers: &Numbers<'_>) -> String {
         "Connections refused because of limits.connections or limits.connections_per_address.",
     )
     .sample(&[], numbers.admission_refused);
+    text.family("causerie_connections_limit", Kind::Gauge, "limits.connections.")
+        .sample(&[], numbers.connections_limit);
+    let mut ends = text.family(
+        "causerie_tls_certificate_not_after_seconds",
+        Kind::Gauge,
+        "When the certificate ends, in seconds since 1970.",
+    );
+    if let Some(at) = numbers.certificate_ends {
+        ends.sample(&[], at);
+    }
     text.family("causerie_pool_waiting", Kind::Gauge, "Pieces of long work that wait for a thread.")
         .sample(&[], numbers.pool_waiting);
     let shards = Shards::new(numbers.shards);
     connections(&mut text, &shards);
     messages(&mut text, &shards);
     memory(&mut text, &shards);
+    let mut budget =
+        text.family("causerie_outbox_budget_bytes", Kind::Gauge, "limits.outbox_budget_bytes: how many may wait.");
+    for (shard, _) in &shards.0 {
+        budget.sample(&[("shard", shard)], numbers.outbox_budget_bytes);
+    }
     turns(&mut text, &shards);
     store(&mut text, numbers.store);
     text.finish()
@@ -88,6 +109,11 @@ fn process(text: &mut Text, process: &Process) {
         text.family(name, Kind::Gauge, help).sample(&[], value);
     };
     gauge("causerie_process_resident_bytes", "Memory of the process that is in RAM.", process.resident_bytes);
+    gauge(
+        "causerie_process_memory_limit_bytes",
+        "Memory that it may have: what its control groups allow, or all of the machine.",
+        process.memory_limit_bytes,
+    );
     gauge("causerie_process_threads", "Threads of the process.", process.threads);
     gauge("causerie_process_open_fds", "Files and sockets that are open.", process.open_fds);
     gauge("causerie_process_max_fds", "How many may be open (ulimit -n).", process.max_fds);
@@ -99,6 +125,14 @@ fn process(text: &mut Text, process: &Process) {
         "CPU time that the process used, in user and kernel mode.",
     )
     .seconds(&[], process.cpu_seconds);
+    let mut threads = text.family(
+        "causerie_process_thread_cpu_seconds_total",
+        Kind::Counter,
+        "CPU time of threads that are there, by name.",
+    );
+    for (name, used) in &process.thread_cpu_seconds {
+        threads.seconds(&[("thread", name)], *used);
+    }
 }
 
 fn connections(text: &mut Text, shards: &Shards<'_>) {

@@ -137,6 +137,12 @@ impl Certs {
         digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
     }
 
+    /// When the certificate ends, in seconds since 1970. `None`: it does not say so in a form that is understood.
+    #[must_use]
+    pub fn ends(&self) -> Option<u64> {
+        super::expiry::not_after(self.current.get().cert.first()?)
+    }
+
     /// Whether this is the certificate that the server made itself.
     #[must_use]
     pub fn self_signed(&self) -> bool {

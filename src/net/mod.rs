@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod cert;
+pub mod expiry;
 pub mod http;
 pub mod limits;
 pub mod listener;

@@ -6,6 +6,8 @@
 //! with a bounded wait, and the port hears of it exactly once, unless it asked for it. Heartbeats are the shard's.
 
 use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -83,6 +85,45 @@ impl Socket for Conn {
         }
         if self.kept_bytes() == 0 {
             return Sent::All;
+        }
+        self.owed.set(true);
+        // So that the task waits for the socket to be writable.
+        self.wake();
+        Sent::Blocked
+    }
+
+    fn seal(&self, bytes: &[u8], sealed: &mut Vec<u8>) -> Option<RawFd> {
+        if self.state.get() != State::Open {
+            return None;
+        }
+        let mut io = self.io.borrow_mut();
+        let io = io.as_mut()?;
+        let from = sealed.len();
+        if io.kept_bytes() > 0 {
+            return None;
+        }
+        if io.tls.seal(bytes, sealed).is_err() {
+            // `send` will find the same and say so.
+            sealed.truncate(from);
+            return None;
+        }
+        Some(io.tcp.as_raw_fd())
+    }
+
+    fn sealed(&self, sealed: &[u8], taken: io::Result<usize>) -> Sent {
+        let rest = match taken {
+            Ok(taken) => sealed.get(taken..).unwrap_or_default(),
+            Err(_) => {
+                self.state.set(State::Broken);
+                self.wake();
+                return Sent::Broken;
+            }
+        };
+        if rest.is_empty() {
+            return Sent::All;
+        }
+        if let Some(io) = &mut *self.io.borrow_mut() {
+            io.keep(rest);
         }
         self.owed.set(true);
         // So that the task waits for the socket to be writable.

@@ -66,6 +66,11 @@ impl Io {
         Ok(())
     }
 
+    /// Keeps ciphertext that the kernel did not take; nothing is kept yet.
+    pub(crate) fn keep(&mut self, rest: &[u8]) {
+        self.kept.extend_from_slice(rest);
+    }
+
     /// Writes what is kept.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.kept_bytes() > 0 {

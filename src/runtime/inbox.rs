@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use crate::base::ConnId;
+use crate::base::{ConnId, Moment};
 use crate::shard::Input;
 
 use super::mesh::Mailbox;
@@ -41,8 +41,10 @@ pub struct Slot {
     pub flow: Flow,
     /// The machine has more for it.
     pub wants: bool,
-    /// It stands in the pump's list of those to be written to.
+    /// It stands in one of the pump's lists of those to be written to.
     pub listed: bool,
+    /// When it was last written to.
+    pub written: Moment,
     /// Bytes that the machine handed out while the socket was blocked.
     pub kept: Vec<u8>,
     texts: u32,
@@ -87,6 +89,7 @@ impl Inbox {
                 flow: Flow::Open,
                 wants: false,
                 listed: false,
+                written: Moment(0),
                 kept: Vec::new(),
                 texts: 0,
                 heard: false,

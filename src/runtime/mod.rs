@@ -10,10 +10,12 @@ pub mod gateway;
 mod inbox;
 pub mod launch;
 pub mod mesh;
+mod pace;
 pub mod pool;
 pub mod port;
 mod pump;
 pub mod seam;
+mod sends;
 pub mod stall;
 
 pub use gateway::Gateway;

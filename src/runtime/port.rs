@@ -1,5 +1,7 @@
 //! The border between sockets (`net`) and their shard: what a socket task may say, and what the pump may ask of a socket.
 
+use std::io;
+use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use crate::base::{Close, ConnId};
@@ -11,6 +13,19 @@ pub trait Socket {
     /// and one write. Never blocks: what the kernel does not take is kept by the socket, which says [`Port::writable`] when it is
     /// gone. Not called again before that.
     fn send(&self, bytes: &[u8]) -> Sent;
+
+    /// The first half of [`Socket::send`], for who writes to many sockets at once: appends to `sealed` what would be written, and
+    /// answers to which descriptor, which stays open until [`Socket::sealed`] is called. `None`: it cannot be had in halves now; `send` can.
+    fn seal(&self, bytes: &[u8], sealed: &mut Vec<u8>) -> Option<RawFd> {
+        let _ = (bytes, sealed);
+        None
+    }
+
+    /// The second half: of what [`Socket::seal`] appended, the kernel took so many bytes (0: the socket was full).
+    fn sealed(&self, sealed: &[u8], taken: io::Result<usize>) -> Sent {
+        let _ = (sealed, taken);
+        Sent::Broken
+    }
 
     /// Ends the connection after what was sent: close frame with this code, the peer's answer awaited for a bounded time, then
     /// TLS and TCP. The socket says nothing to the port any more.

@@ -5,6 +5,8 @@
 //! run; with nothing left the pump sleeps until the bell, or the machine's next deadline. Promises that no source starves another,
 //! that one write a connection and turn leaves, and that what did not fit a lane or the store comes back as an input. Decides nothing.
 
+mod writing;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -17,7 +19,6 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use glommio::timer::Timer;
 
-use crate::base::limits::WRITE_BYTES_MAX;
 use crate::base::time::Now;
 use crate::base::{Close, ConnId, Moment, Refusal, ShardId};
 use crate::metrics::counters::ShellCounters;
@@ -27,17 +28,18 @@ use crate::store::Failure;
 
 use super::clock::Clock;
 use super::gate::Gate;
-use super::inbox::{Flow, Inbox};
+use super::inbox::Inbox;
 use super::launch::breathe;
 use super::mesh::{Completion, Mailbox, Mesh, Order};
-use super::port::{Port, Sent, Socket};
+use super::pace::Pace;
+use super::port::{Port, Socket};
 use super::seam::{Machine, StorePort};
+use super::sends::Sends;
 use super::stall::{Kind, Tally};
+use writing::Sending;
 
 /// Inputs are handled for so long in one turn, in microseconds, before what follows from them is carried out.
 const HANDLE_US: u64 = 2_000;
-/// Sockets are written to for so long in one turn, in microseconds; the rest follows in the next turn, with what came in meanwhile.
-const WRITE_US: u64 = 5_000;
 /// Inputs of one source that are handled before the next source has its share.
 const SHARE: usize = 64;
 /// Batches of one lane in a share: a batch is many messages.
@@ -67,6 +69,10 @@ pub struct PumpParts {
     pub gate: Gate,
     /// A longer turn is a stall, in milliseconds.
     pub stall_ms: u64,
+    /// See [`super::LaunchSettings::pace_ms`].
+    pub pace_ms: u64,
+    /// See [`super::LaunchSettings::send_batch`].
+    pub send_batch: usize,
 }
 
 /// The pump of one shard.
@@ -87,6 +93,12 @@ struct Core<M> {
     returned: Vec<(ShardId, Vec<ShardMessage>)>,
     /// Connections to be written to.
     dirty: VecDeque<ConnId>,
+    /// Connections that have something and were written to a moment ago, with the time of their next write; about in its order.
+    paced: VecDeque<(Moment, ConnId)>,
+    pace: Pace,
+    /// Sealed bytes that wait to be sent together, and whose they are.
+    sends: Sends,
+    sending: Vec<Sending>,
     bytes: Vec<u8>,
     asks: HashMap<u64, oneshot::Sender<Result<AskAnswer, Refusal>>>,
     next_ask: u64,
@@ -131,6 +143,10 @@ impl<M: Machine> Pump<M> {
             batches: (0..parts.mesh.shards()).map(|_| Vec::new()).collect(),
             returned: Vec::new(),
             dirty: VecDeque::new(),
+            paced: VecDeque::new(),
+            sends: Sends::new(parts.send_batch),
+            sending: Vec::new(),
+            pace: Pace::new(parts.pace_ms.saturating_mul(1000)),
             bytes: Vec::new(),
             asks: HashMap::new(),
             next_ask: 0,
@@ -364,101 +380,6 @@ impl<M: Machine> Pump<M> {
         }
     }
 
-    /// One write for each connection that has something. Answers whether some are left.
-    fn write_out(&self, core: &mut Core<M>, tally: &mut Tally) -> bool {
-        let parts = &self.parts;
-        if core.dirty.is_empty() {
-            return false;
-        }
-        parts.mailbox.beat.busy(Kind::Writing);
-        let begin = parts.clock.mono();
-        let mut last = begin;
-        let mut closed = false;
-        for _ in 0..core.dirty.len() {
-            let Some(conn) = core.dirty.pop_front() else { break };
-            closed |= self.write_one(core, conn);
-            let at = parts.clock.mono();
-            tally.add(Kind::Writing, at.micros_since(last));
-            last = at;
-            if at.micros_since(begin) >= WRITE_US {
-                break;
-            }
-        }
-        // What the machine has to do about a connection that is over, it does in the next turn: now, not at its next deadline.
-        closed || !core.dirty.is_empty()
-    }
-
-    /// Answers whether the connection was closed.
-    fn write_one(&self, core: &mut Core<M>, conn: ConnId) -> bool {
-        let taken = self.inbox.with_slot(conn, |slot| {
-            slot.listed = false;
-            slot.wants = false;
-            (slot.socket.clone(), slot.flow, std::mem::take(&mut slot.kept))
-        });
-        let Some((socket, flow, kept)) = taken else { return false };
-        let bytes = &mut core.bytes;
-        bytes.clear();
-        match flow {
-            // Its task has said `gone`, or will: the machine hears of it.
-            Flow::Broken => {}
-            Flow::Blocked => {
-                bytes.extend_from_slice(&kept);
-                let output = core.machine.take_output(conn, 0, bytes);
-                if let Some(code) = output.close {
-                    self.inbox.remove(conn);
-                    socket.close(code);
-                    return true;
-                }
-                self.inbox.with_slot(conn, |slot| {
-                    slot.wants = true;
-                    slot.kept.extend_from_slice(bytes);
-                });
-            }
-            Flow::Open => {
-                let (more, close) = if kept.is_empty() {
-                    let output = core.machine.take_output(conn, WRITE_BYTES_MAX, bytes);
-                    (output.more, output.close)
-                } else {
-                    bytes.extend_from_slice(&kept);
-                    (true, None)
-                };
-                let sent = if bytes.is_empty() { Sent::All } else { self.send(&*socket, bytes) };
-                if let Some(code) = close {
-                    self.inbox.remove(conn);
-                    socket.close(code);
-                    return true;
-                }
-                let list = self.inbox.with_slot(conn, |slot| {
-                    match sent {
-                        Sent::All => slot.listed |= more,
-                        Sent::Blocked => {
-                            // The socket may have said `gone` from within `send`.
-                            if slot.flow == Flow::Open {
-                                slot.flow = Flow::Blocked;
-                            }
-                            slot.wants |= more;
-                        }
-                        Sent::Broken => slot.flow = Flow::Broken,
-                    }
-                    sent == Sent::All && more
-                });
-                if list == Some(true) {
-                    core.dirty.push_back(conn);
-                }
-            }
-        }
-        false
-    }
-
-    fn send(&self, socket: &dyn Socket, bytes: &[u8]) -> Sent {
-        let sent = socket.send(bytes);
-        let shell = &mut *self.parts.shell.borrow_mut();
-        shell.writes += 1;
-        shell.written_bytes += bytes.len() as u64;
-        shell.writes_blocked += u64::from(sent == Sent::Blocked);
-        sent
-    }
-
     /// Sleeps until the bell is rung or the next deadline is there. Answers `false` when there was no need to sleep: the caller
     /// must let others run, or a bell that is rung all the time would keep the core.
     async fn sleep(&self) -> bool {
@@ -489,7 +410,8 @@ impl<M: Machine> Pump<M> {
     /// A timer that rings too early is left as it is: one needless turn is cheaper than a new timer each turn.
     fn set_timer(&self) {
         let core = &mut *self.core.borrow_mut();
-        let Some(deadline) = core.machine.next_deadline() else { return };
+        let paced = core.paced.front().map(|&(due, _)| due);
+        let Some(deadline) = core.machine.next_deadline().into_iter().chain(paced).min() else { return };
         if core.timer.as_ref().is_none_or(|(at, _)| *at > deadline) {
             let wait = deadline.micros_since(self.parts.clock.mono());
             core.timer = Some((deadline, Timer::new(Duration::from_micros(wait))));
@@ -504,6 +426,9 @@ impl<M: Machine> Pump<M> {
         }
         if core.dirty.is_empty() && core.dirty.capacity() > KEEP_ITEMS {
             core.dirty = VecDeque::new();
+        }
+        if core.paced.is_empty() && core.paced.capacity() > KEEP_ITEMS {
+            core.paced = VecDeque::new();
         }
         let effects = &mut core.effects;
         if effects.sends.capacity() + effects.jobs.capacity() + effects.dirty.capacity() > KEEP_ITEMS {

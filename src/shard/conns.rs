@@ -60,7 +60,12 @@ impl Conns {
         self.table.get_mut(conn.index as usize).filter(|c| c.id == conn)
     }
 
-    /// The connection at this place.
+    /// The connection at this place, whoever's it is.
+    pub(super) fn at_mut(&mut self, index: u32) -> Option<&mut Connection> {
+        self.table.get_mut(index as usize)
+    }
+
+    /// The name of the connection at this place.
     pub(super) fn id_at(&self, index: u32) -> Option<ConnId> {
         self.table.get(index as usize).map(|c| c.id)
     }
@@ -246,12 +251,21 @@ impl Shard {
         }
     }
 
+    /// Short of memory for all: nobody gets ephemeral frames, and the fullest outboxes are full earlier.
+    fn outbox_tight(&self) -> bool {
+        self.conns.outbox_bytes > self.setup.limits.outbox_budget_bytes
+    }
+
+    /// How many bytes may wait for one connection.
+    pub(super) fn outbox_bound(&self) -> usize {
+        let bytes = self.setup.limits.outbox_bytes;
+        if self.outbox_tight() { bytes / 8 } else { bytes }
+    }
+
     /// Puts a frame into an outbox, within the connection's bound and the shard's budget.
     pub(super) fn push(&mut self, conn: ConnId, class: Class, bytes: Bytes, now: Now, effects: &mut Effects) -> Push {
-        // Short of memory for all: nobody gets ephemeral frames, and the fullest outboxes are full earlier.
-        let limits = &self.setup.limits;
-        let tight = self.conns.outbox_bytes > limits.outbox_budget_bytes;
-        let bound = if tight { limits.outbox_bytes / 8 } else { limits.outbox_bytes };
+        let tight = self.outbox_tight();
+        let bound = self.outbox_bound();
         let Some(connection) = self.conns.get_mut(conn) else { return Push::Shed };
         if matches!(connection.phase, Phase::Over) && class != Class::Control {
             // It hears why it is over, and nothing more.
@@ -320,13 +334,11 @@ impl Shard {
 
     /// Looks at a tenth of the connections.
     pub(super) fn conns_tick(&mut self, now: Now, effects: &mut Effects) {
-        let part = self.ticks % 10;
-        let places: Vec<ConnId> = self
-            .conns
-            .table
-            .iter()
-            .filter(|(place, _)| *place as u64 % 10 == part)
-            .map(|(_, connection)| connection.id)
+        // By their places, without a look at the other nine tenths: thousands of idle connections are thousands of lines of cache.
+        let part = usize::try_from(self.ticks % 10).unwrap_or_default();
+        let places: Vec<ConnId> = (part..self.conns.generations.len())
+            .step_by(10)
+            .filter_map(|place| self.conns.table.get(place).map(|connection| connection.id))
             .collect();
         for conn in places {
             self.conn_tick(conn, now, effects);

@@ -14,6 +14,7 @@ use crate::connection::{Phase, frame};
 use crate::metrics::Counters;
 use crate::wire::frame::ServerFrame;
 
+use super::conns::mark_dirty;
 use super::message::{Delivery, ShardMessage};
 use super::{Effects, Shard};
 
@@ -121,24 +122,24 @@ impl Shard {
             }
         }
         hub.last = Some(stands);
-        // The author's other devices learn the client's id too; nobody else does.
-        let mut with_id: Option<Bytes> = None;
         let listeners = std::mem::take(&mut hub.conns);
+        // The author's other devices learn the client's id too; nobody else does.
+        let authors = self.conns.of_user(event.user);
+        let mut with_id: Option<Bytes> = None;
         let mut delivered = 0;
         for &index in &listeners {
-            let Some(conn) = self.conns.id_at(index) else { continue };
-            if delivery.conn == Some(conn) {
+            let author = authors.iter().find(|conn| conn.index == index);
+            if author.is_some() && author == delivery.conn.as_ref() {
                 continue;
             }
-            let own = event.client_id.is_some() && self.conns.get(conn).and_then(|c| c.user()) == Some(event.user);
-            let bytes = if own {
+            let bytes = if author.is_some() && event.client_id.is_some() {
                 with_id
                     .get_or_insert_with(|| frame(&ServerFrame::Event { event: event.clone(), id: event.client_id }))
                     .clone()
             } else {
                 delivery.frame.clone()
             };
-            delivered += u64::from(self.push_event(conn, room, event.seq, bytes, now, effects));
+            delivered += u64::from(self.push_event(index, room, event.seq, bytes, now, effects));
         }
         if let Some(hub) = self.hub.get_mut(&room) {
             hub.conns = listeners;
@@ -161,20 +162,30 @@ impl Shard {
         }
     }
 
-    /// Puts an event into one outbox. Answers whether it waits there now.
-    pub(super) fn push_event(
+    /// Puts an event into the outbox at this place of the table, which is looked at once: there are very many deliveries. Answers
+    /// whether it waits there now.
+    fn push_event(
         &mut self,
-        conn: ConnId,
+        index: u32,
         room: RoomId,
         seq: Seq,
         bytes: Bytes,
         now: Now,
         effects: &mut Effects,
     ) -> bool {
-        let Some(connection) = self.conns.get_mut(conn) else { return false };
+        let bound = self.outbox_bound();
+        let Some(connection) = self.conns.at_mut(index) else { return false };
         if connection.gates.get(room).is_some() {
             return false;
         }
+        if !matches!(connection.phase, Phase::Over) && connection.outbox.fits(bytes.len(), bound) {
+            let len = bytes.len();
+            connection.outbox.push(Class::Event, bytes, bound, now.mono);
+            mark_dirty(connection, effects);
+            self.conns.outbox_bytes += len;
+            return true;
+        }
+        let conn = connection.id;
         match self.push(conn, Class::Event, bytes, now, effects) {
             Push::Queued => true,
             Push::Slow | Push::Shed => {

@@ -202,12 +202,19 @@ pub struct FakeSocket {
     pub writes: RefCell<Vec<String>>,
     /// What the next write answers.
     pub answer: Cell<Sent>,
+    /// How long a write keeps the core, in microseconds.
+    pub takes_us: Cell<u64>,
     pub closed: Cell<Option<Close>>,
 }
 
 impl FakeSocket {
     pub fn new() -> Rc<Self> {
-        Rc::new(Self { writes: RefCell::default(), answer: Cell::new(Sent::All), closed: Cell::new(None) })
+        Rc::new(Self {
+            writes: RefCell::default(),
+            answer: Cell::new(Sent::All),
+            takes_us: Cell::new(0),
+            closed: Cell::new(None),
+        })
     }
 
     pub fn all(&self) -> String {
@@ -219,6 +226,10 @@ impl Socket for FakeSocket {
     fn send(&self, bytes: &[u8]) -> Sent {
         assert!(!bytes.is_empty() && self.closed.get().is_none());
         self.writes.borrow_mut().push(String::from_utf8(bytes.to_vec()).unwrap());
+        let begun = std::time::Instant::now();
+        while begun.elapsed().as_micros() < u128::from(self.takes_us.get()) {
+            std::hint::spin_loop();
+        }
         self.answer.get()
     }
 

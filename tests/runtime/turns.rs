@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use causerie::base::Close;
 use causerie::runtime::port::Sent;
-use causerie::runtime::{ShardHandle, Work};
+use causerie::runtime::{LaunchSettings, ShardHandle, Work};
 use glommio::timer::sleep;
 
 use crate::fake::{FakeSocket, opened};
@@ -207,4 +207,33 @@ fn other_queues_and_timers_run_while_the_pump_always_has_work() {
         done.get()
     });
     assert_eq!(ran, 20);
+}
+
+/// Texts to a socket whose writes take long, one after the other as soon as the one before was handled: how many writes they took.
+fn writes_of_a_busy_shard(pace_ms: u64) -> usize {
+    const TEXTS: usize = 400;
+    let writes = on_shard(&LaunchSettings { pace_ms, ..settings() }, |handle: ShardHandle| async move {
+        let socket = FakeSocket::new();
+        let conn = handle.port.open(opened(""), socket.clone()).unwrap();
+        socket.takes_us.set(2000);
+        for n in 0..TEXTS {
+            handle.port.text(conn, format!("say {n}"));
+            handle.port.caught_up().await;
+            // The next one is for the next turn.
+            sleep(Duration::from_micros(100)).await;
+        }
+        until(|| socket.all().ends_with(&format!("|{}|", TEXTS - 1))).await;
+        let all = socket.all();
+        let numbers = all.split_terminator('|').map(|n| n.parse().ok());
+        assert!(numbers.eq((0..TEXTS).map(Some)), "all of it, in order: {all}");
+        socket.writes.borrow().len()
+    });
+    assert!(writes > 0);
+    writes
+}
+
+#[test]
+fn frames_of_a_busy_shard_share_writes_and_nothing_is_lost_or_turned_round() {
+    let (each, paced) = (writes_of_a_busy_shard(0), writes_of_a_busy_shard(40));
+    assert!(paced * 2 < each, "{paced} writes with a pace, {each} without");
 }

@@ -37,6 +37,7 @@ mod sign_in;
 mod slow_reader;
 mod system_messages;
 mod token_end;
+mod top;
 mod typing;
 mod validation;
 mod ways_in;

@@ -27,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("runtime", &["base", "auth", "shard", "store", "store/backends", "metrics", "log"]),
     ("net", &["base", "chat", "wire", "auth", "keys", "shard", "store", "metrics", "metrics/expose", "runtime"]),
     ("client", &["base", "wire", "net"]),
+    ("top", &["client"]),
 ];
 
 /// Files that carry out and stand in a folder of the pure half.

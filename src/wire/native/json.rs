@@ -32,7 +32,7 @@ pub fn to_string<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<String>
 /// # Errors
 /// As [`to_string`].
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(256);
+    let mut out = Vec::with_capacity(512);
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Escaping))?;
     Ok(out)
 }
@@ -54,7 +54,8 @@ fn escape<W: ?Sized + io::Write>(writer: &mut W, text: &str) -> io::Result<()> {
     let bytes = text.as_bytes();
     let mut from = 0;
     let mut at = 0;
-    while at < bytes.len() {
+    while let Some(found) = suspect(&bytes[at..]) {
+        at += found;
         let (code, length): (&[u8], usize) = match bytes[at] {
             b'<' => (b"\\u003c", 1),
             b'>' => (b"\\u003e", 1),
@@ -73,6 +74,16 @@ fn escape<W: ?Sized + io::Write>(writer: &mut W, text: &str) -> io::Result<()> {
         from = at;
     }
     writer.write_all(&bytes[from..])
+}
+
+/// Where the first byte stands that may begin one of the five characters. Nearly always nowhere, and looked for in all that leaves
+/// the server: whole blocks are looked at without a branch, which the compiler makes vector instructions of.
+fn suspect(bytes: &[u8]) -> Option<usize> {
+    const BLOCK: usize = 16;
+    let may = |byte: &u8| matches!(byte, b'<' | b'>' | b'&' | 0xe2);
+    let clean = |block: &&[u8]| !block.iter().fold(false, |any, byte| any | may(byte));
+    let from = bytes.chunks_exact(BLOCK).take_while(clean).count() * BLOCK;
+    bytes[from..].iter().position(may).map(|place| from + place)
 }
 
 /// A time as it stands on the wire: what [`WallTime::rfc3339`] writes, without its cost.
