@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-crash check fmt clippy pure deny tidy sim bench load load-10k load-peers fuzz judges clean-data
+.PHONY: help run test test-crash check fmt clippy pure deny tidy sim bench bench-check load load-10k load-peers reports fuzz judges clean-data
 
 # One choice of features and two profiles: dev for tests and checks, release for whoever runs or measures it.
 # `make run PROFILE=dev` starts sooner after a change and runs slower.
@@ -14,7 +14,7 @@ ARGS ?=
 export CARGO_TERM_COLOR ?= auto
 
 help: ## This list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build and start the server on https://localhost:8443, with its data in ./data.
 	@scripts/setup run
@@ -50,8 +50,18 @@ deny: ## Bans, licences and sources of dependencies.
 tidy: ## The house rules: layers, heads, orphans, lengths, dependencies.
 	$(CARGO) test --locked --test tidy
 
-bench: ## Micro-benchmarks that repeat.
-	$(CARGO) bench --locked --bench '*'
+# RENEW=1 keeps what was measured in benches/recorded.json. ARGS: only benchmarks with one of these words in the name.
+BENCH = target/release/examples/bench
+RENEW ?=
+bench: ## Benchmarks: instructions, time, allocations beside the recorded ones (RENEW=1 records, ARGS="publish tls" only some).
+	@scripts/setup bench
+	$(CARGO) build --locked --release --workspace --example bench
+	$(BENCH) $(ARGS) $(if $(RENEW),--renew)
+
+bench-check: ## Whether instructions and allocations are within 5 % of the recorded ones (RENEW=1 records them).
+	@scripts/setup bench
+	$(CARGO) build --locked --release --workspace --example bench
+	$(BENCH) check $(ARGS) $(if $(RENEW),--renew)
 
 load: ## 2,000 WSS connections in rooms of 100 for 20 s against a server of its own (ARGS="mix --seconds 30": another scenario).
 	@scripts/setup run
@@ -69,6 +79,11 @@ load-peers: ## The same load on Causerie and on gorilla, ws, Socket.IO (Centrifu
 	@scripts/setup run
 	$(CARGO) build --locked --release --workspace
 	scripts/load-peers $(ARGS)
+
+reports: ## The runs whose reports lie in docs/performance/, some forty minutes on a machine that does nothing else (ARGS: names of some).
+	@scripts/setup run
+	$(CARGO) build --locked --release --workspace
+	scripts/reports $(ARGS)
 
 fuzz: ## A minute of fuzzing for each target.
 	scripts/fuzz $(ARGS)

@@ -1,58 +1,66 @@
-//! The embedded store by itself: appends in batches of several sizes, pages, loading rooms. Prints a table; not a test.
+//! The store: appends with real syncs and reads of the embedded one, and what one event costs to be sealed and written down.
 //!
-//! `cargo bench --bench store`. Runs in a temporary directory (`TMPDIR` chooses the disk).
+//! `TMPDIR` chooses the disk. Times with a sync in them are times of that disk.
 
-use std::hint::black_box;
-use std::io::{Write as _, stdout};
-use std::time::Instant;
-
-use causerie::base::room::Head;
-use causerie::base::{
-    ClientId, Epoch, Event, EventKind, EventStatus, Interval, Member, Number, Role, Room, RoomId, RoomType, Seq,
-    UserId, WallTime,
-};
+use causerie::base::{ClientId, Epoch, Event, EventKind, EventStatus, Number, RoomId, Seq, WallTime};
 use causerie::store::embedded::{Embedded, EmbeddedSettings, MasterKeySource};
-use causerie::store::{Answered, Backend, Query, RoomWrite, Span, Write};
+use causerie::store::record::{self, StoredEvent};
+use causerie::store::seal::{Field, Place, RoomKeys};
+use causerie::store::{Answer, Answered, Backend, Query, RoomWrite, Span, Write};
 use uuid::Uuid;
 
-const ROOMS: u128 = 500;
-const MEMBERS: u128 = 20;
-const TEXT_BYTES: usize = 100;
+use crate::meter::{Meter, Res, Round, Subject, ensure};
+use crate::world::{member, room, room_id, user_id};
 
-fn room_id(n: u128) -> RoomId {
-    RoomId(Uuid::from_u128((n + 1) << 100 | n))
+const fn subject(name: &'static str, unit: &'static str, make: fn() -> Res<Round>) -> Subject {
+    Subject { name, unit, rounds_max: 400, counted: false, make }
 }
 
-fn user_id(n: u128) -> UserId {
-    UserId(Uuid::from_u128((n + 1) << 96 | n))
+pub const ALL: &[Subject] = &[
+    Subject {
+        counted: true,
+        rounds_max: 10_000,
+        ..subject("store/seal and write down an event", "event", || Ok(seal()))
+    },
+    subject("store/append, 1 a batch", "message", || append(1)),
+    subject("store/append, 64 a batch", "message", || append(64)),
+    subject("store/append, 1,024 a batch", "message", || append(1024)),
+    subject("store/the last 50 of a room", "read", || {
+        read(&last_50(), |answer| matches!(answer, Answer::Events(e) if e.len() == 50))
+    }),
+    subject("store/500 rooms of 20", "read", || {
+        let rooms = (0..ROOMS).map(room_id).collect();
+        let query = Query::Rooms { rooms, answered_since: WallTime(u64::MAX), answered_max: 8192 };
+        read(&query, |answer| matches!(answer, Answer::Rooms(rooms) if rooms.iter().flatten().count() == 500))
+    }),
+    subject("store/one room with its ids", "read", || {
+        let query = Query::Rooms { rooms: vec![room_id(3)], answered_since: WallTime(0), answered_max: 8192 };
+        read(&query, |answer| matches!(answer, Answer::Rooms(r) if r.iter().flatten().any(|r| r.answered.len() == 200)))
+    }),
+    subject("store/list of 100 rooms", "read", || {
+        let query = Query::ListRooms { user: user_id(1), after: None, limit: 100 };
+        read(&query, |answer| matches!(answer, Answer::RoomList(rooms) if rooms.len() == 100))
+    }),
+    subject("store/an answered id", "read", || {
+        let query = Query::Answered { room: room_id(3), user: user_id(3), client_id: client_id(3, 1) };
+        read(&query, |answer| matches!(answer, Answer::Answered(Some(_))))
+    }),
+];
+
+const ROOMS: u64 = 500;
+const MEMBERS: u64 = 20;
+
+fn last_50() -> Query {
+    Query::Events { room: room_id(3), span: Span::Newest, limit: 50, bytes_max: usize::MAX }
 }
 
-fn room(id: RoomId) -> Room {
-    Room {
-        id,
-        kind: RoomType::Private,
-        name: format!("room {id}"),
-        description: "what it is about".to_owned(),
-        metadata: String::new(),
-        created_by: user_id(0),
-        created_at: WallTime(1),
-        epoch: Epoch(1),
-        first_seq: Seq(1),
-        trimmed: Head::default(),
-        retention_days: None,
-        removed: false,
-    }
-}
-
-fn member(room: RoomId, user: UserId) -> Member {
-    let intervals = vec![Interval { from: Seq(1), to: None }];
-    Member { room, user, role: Role::Member, intervals, read_number: Number(0) }
+fn client_id(n: u64, seq: u64) -> ClientId {
+    ClientId(Uuid::from_u128(u128::from(n) << 64 | u128::from(seq)))
 }
 
 /// One message as a shard writes it.
-fn message(room: RoomId, seq: u64, n: u128) -> Write {
-    let client_id = ClientId(Uuid::from_u128(n << 64 | u128::from(seq)));
-    let user = user_id(n % MEMBERS);
+fn message(room: RoomId, seq: u64, n: u64) -> (Event, Answered) {
+    let (client_id, user) = (client_id(n, seq), user_id(n % MEMBERS));
     let event = Event {
         room,
         epoch: Epoch(1),
@@ -61,74 +69,79 @@ fn message(room: RoomId, seq: u64, n: u128) -> Write {
         user,
         at: WallTime(seq),
         kind: EventKind::Message,
-        content: "x".repeat(TEXT_BYTES),
+        content: "x".repeat(120),
         metadata: String::new(),
         client_id: Some(client_id),
         status: EventStatus::Live,
     };
-    let answered = vec![Answered { user, client_id, seq: Seq(seq), body_hash: 7, at: WallTime(seq) }];
-    Write::Room(Box::new(RoomWrite { events: vec![event], answered, ..RoomWrite::new(room) }))
+    let answered = Answered { user, client_id, seq: event.seq, body_hash: 7, at: event.at };
+    (event, answered)
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let dir = tempfile::TempDir::new()?;
+fn write(room: RoomId, seq: u64, n: u64) -> Write {
+    let (event, answered) = message(room, seq, n);
+    Write::Room(Box::new(RoomWrite { events: vec![event], answered: vec![answered], ..RoomWrite::new(room) }))
+}
+
+fn open() -> Res<(tempfile::TempDir, Embedded)> {
+    let dir = tempfile::tempdir()?;
     let store = Embedded::open(dir.path(), &MasterKeySource::DataDir, EmbeddedSettings::default())?;
-    let mut out = stdout();
-    for n in 0..ROOMS {
+    let rooms = (0..ROOMS).map(|n| {
         let id = room_id(n);
         let members = (0..MEMBERS).map(|n| member(id, user_id(n))).collect();
-        let write = RoomWrite { record: Some(room(id)), create: true, members, ..RoomWrite::new(id) };
-        store.write(vec![Write::Room(Box::new(write))])?;
-    }
-    let mut heads = vec![0; usize::try_from(ROOMS)?];
-    let mut n = 0u128;
-    for batch in [1usize, 16, 64, 256, 1024] {
-        let total = (batch * 40).max(400);
-        let mut spent = std::time::Duration::ZERO;
-        let mut longest = std::time::Duration::ZERO;
-        for _ in 0..total / batch {
-            let writes = (0..batch).map(|_| {
-                n += 1;
-                let index = n % 50;
-                let head: &mut u64 = &mut heads[usize::try_from(index).unwrap_or(0)];
-                *head += 1;
-                message(room_id(index), *head, n)
-            });
-            let writes: Vec<_> = writes.collect();
-            let began = Instant::now();
-            black_box(store.write(writes)?);
-            spent += began.elapsed();
-            longest = longest.max(began.elapsed());
-        }
-        let (each, rate) = (spent / u32::try_from(total)?, f64::from(u32::try_from(total)?) / spent.as_secs_f64());
-        writeln!(
-            out,
-            "append, batches of {batch:>4}: {each:>10.1?} a message, {rate:>8.0} a second, longest {longest:.1?}"
-        )?;
-    }
-    let mut time = |what: &str, rounds: u32, query: &Query| -> Result<(), Box<dyn std::error::Error>> {
-        store.read(query)?;
-        let began = Instant::now();
-        for _ in 0..rounds {
-            black_box(store.read(query)?);
-        }
-        writeln!(out, "{what}: {:.1?}", began.elapsed() / rounds)?;
-        Ok(())
-    };
-    let room = room_id(3);
-    for (what, span) in [("the last 50 of a room", Span::Newest), ("50 after a position", Span::After(Seq(10)))] {
-        time(what, 500, &Query::Events { room, span, limit: 50, bytes_max: usize::MAX })?;
-    }
-    let rooms: Vec<_> = (0..ROOMS).map(room_id).collect();
-    time("500 rooms of 20", 20, &Query::Rooms { rooms, answered_since: WallTime(u64::MAX), answered_max: 8192 })?;
-    let rooms = vec![room];
-    time("one room with all its ids", 50, &Query::Rooms { rooms, answered_since: WallTime(0), answered_max: 8192 })?;
-    time("list of 100 rooms", 50, &Query::ListRooms { user: user_id(1), after: None, limit: 100 })?;
-    time(
-        "an answered id",
-        500,
-        &Query::Answered { room, user: user_id(3), client_id: ClientId(Uuid::from_u128(3 << 64 | 1)) },
-    )?;
-    writeln!(out, "events in room 3: {}, bytes on disk: {}", heads[3], store.size_bytes())?;
-    Ok(())
+        Write::Room(Box::new(RoomWrite { record: Some(room(id)), create: true, members, ..RoomWrite::new(id) }))
+    });
+    store.write(rooms.collect())?;
+    Ok((dir, store))
+}
+
+fn seal() -> Round {
+    let keys = RoomKeys::new([5; 32], 1);
+    let (event, _) = message(room_id(1), 1, 1);
+    let author = keys.author(&[9; 32]);
+    Box::new(move |meter: &mut Meter| {
+        let mut bytes = Ok(Vec::new());
+        let place = Place { field: Field::Content, owner: *event.room.bytes(), seq: event.seq };
+        meter.section(|| {
+            for n in 0..50u8 {
+                let sealed = author.seal(place, [n; 12], &event.content).unwrap_or_default();
+                let stored = StoredEvent::of(&event, keys.key_id(), sealed, Vec::new(), Vec::new());
+                bytes = record::encode(b"a place", &stored);
+            }
+        });
+        let stored: StoredEvent = record::decode(b"a place", &bytes?)?;
+        ensure(author.open(place, &stored.content)? == event.content, || "another text came back".to_owned())?;
+        Ok(50)
+    })
+}
+
+fn append(batch: u64) -> Res<Round> {
+    let (dir, store) = open()?;
+    let (mut heads, mut n) = ([0; 50], 0);
+    Ok(Box::new(move |meter: &mut Meter| {
+        let _stays = &dir;
+        let writes = (0..batch).map(|_| {
+            n += 1;
+            let head = &mut heads[n % heads.len()];
+            *head += 1;
+            write(room_id((n % 50) as u64), *head, n as u64)
+        });
+        let writes: Vec<_> = writes.collect();
+        let outcomes = meter.section(|| store.write(writes))?;
+        ensure(outcomes.len() as u64 == batch, || format!("{} of {batch} were written", outcomes.len()))?;
+        Ok(batch)
+    }))
+}
+
+fn read(query: &Query, right: fn(&Answer) -> bool) -> Res<Round> {
+    let (dir, store) = open()?;
+    let writes = (1..=200).map(|seq| write(room_id(3), seq, 3));
+    store.write(writes.collect())?;
+    let query = query.clone();
+    Ok(Box::new(move |meter: &mut Meter| {
+        let _stays = &dir;
+        let answer = meter.section(|| store.read(&query))?;
+        ensure(right(&answer), || "the answer is not what was asked for".to_owned())?;
+        Ok(1)
+    }))
 }

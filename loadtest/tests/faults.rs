@@ -75,6 +75,7 @@ fn a_delivery_that_came_twice() {
 
 #[test]
 fn a_copy_to_whoever_sent_it() {
+    // One fault, although it shows twice: when the copy comes, and when the ack names a place that came already.
     assert_eq!(found(Fault::CopyToSender), kinds(&[("duplicate", 1)]));
 }
 

@@ -50,7 +50,7 @@ fn check(text: &str, chars_max: usize, control_allowed: impl Fn(char) -> bool) -
         if c.is_control() && !control_allowed(c) {
             return Err(Refused::Control(c.into()));
         }
-        blank &= c.is_whitespace();
+        blank = blank && c.is_whitespace();
     }
     if blank {
         return Err(Refused::Empty);

@@ -175,7 +175,7 @@ fn read(r: &mut Reader<'_>) -> Settings {
         stall_ms: r.number("runtime.stall_ms", 20, 1..=60_000),
         spin_us: r.number("runtime.spin_us", 0, 0..=1_000_000),
         pace_ms: r.number("runtime.pace_ms", 40, 0..=1_000),
-        send_batch: r.number("runtime.send_batch", 128, 0..=1024),
+        send_batch: r.number("runtime.send_batch", 256, 0..=1024),
         blocking_threads: r.number("runtime.blocking_threads", 2, 1..=64),
     };
     let test = Test { echo: r.flag("test.echo", false) };

@@ -105,7 +105,7 @@ impl Default for LaunchSettings {
             watchdog_ms: 2000,
             spin_us: 0,
             pace_ms: 40,
-            send_batch: 128,
+            send_batch: 256,
             pool_threads: 2,
             pool_waiting: 256,
         }

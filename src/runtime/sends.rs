@@ -233,7 +233,7 @@ mod tests {
         drop(gone);
         // The first write after the end is answered by a reset, the next one breaks.
         while send(broken.as_raw_fd(), b"x").is_ok() {}
-        while send(full.as_raw_fd(), &[0; 64 * 1024]).is_ok() {}
+        while send(full.as_raw_fd(), &[0; 8 * 1024]).is_ok() {}
         push(&mut sends, &full, b"no place");
         push(&mut sends, &broken, b"nobody");
         push(&mut sends, &fine, b"hello");

@@ -178,9 +178,12 @@ pub(super) fn run(source: Source, every: Duration, target: &str) -> Result<(), S
     let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let mut state = State::new(target, every, colour);
     let end = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP, signal_hook::consts::SIGINT] {
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&end)).map_err(because)?;
     }
+    // The terminal is gone: there is nothing to restore, and waiting for its keys would never end (each read says at once that there are none).
+    let gone = Arc::new(AtomicBool::new(true));
+    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGHUP, 1, gone).map_err(because)?;
     let clock = std::time::Instant::now();
     let pages = source.watch(every).map_err(because)?;
     let mut terminal = ratatui::try_init().map_err(because)?;

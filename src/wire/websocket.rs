@@ -252,7 +252,13 @@ impl Scan {
 }
 
 fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(payload.len() + 10);
+    // Exactly as long as the frame: a frame with one receiver then needs no second block for its count of holders.
+    let head = match payload.len() {
+        0..=125 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    };
+    let mut out = Vec::with_capacity(head + payload.len());
     out.push(0x80 | opcode);
     match payload.len() {
         // The arms bound the length, so nothing is cut.

@@ -285,6 +285,8 @@ fn an_id_that_was_answered_again_survives_the_trimming_of_its_first_event() {
         let mut write = messages(id, 1, 2);
         write.answered[1].client_id = write.answered[0].client_id;
         assert_eq!(store.one(write), DONE);
+        let loaded = store.room(room_id(1)).unwrap().answered;
+        assert_eq!(loaded.iter().map(|answer| answer.seq.0).collect::<Vec<_>>(), [2], "{}", bench.name);
         assert!(matches!(store.one(trim(id, 1, 9)), Outcome::Trimmed(1, _)));
         assert_eq!(store.answered(id, user_id(1), 1).unwrap().seq, Seq(2), "{}", bench.name);
     }

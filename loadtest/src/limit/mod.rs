@@ -71,11 +71,17 @@ pub enum Order {
     Accept,
     /// Anybody: rooms are dealt out from a shuffled list, always the same one.
     Shuffled,
+    /// The same rooms, but each is sent to in the order in which its people connected.
+    Sorted,
 }
 
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if *self == Self::Accept { "accept" } else { "shuffled" })
+        f.write_str(match self {
+            Self::Accept => "accept",
+            Self::Shuffled => "shuffled",
+            Self::Sorted => "sorted",
+        })
     }
 }
 
@@ -101,7 +107,7 @@ pub struct Shape {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "plain")]
     pub send: Vec<Way>,
     /// Sends of a group, for all ways but `plain`; several, with commas, are measured in turn
-    #[arg(long, value_delimiter = ',', default_value = "64")]
+    #[arg(long, value_delimiter = ',', default_value = "256")]
     pub group: Vec<usize>,
     /// Who is in a room with whom
     #[arg(long, value_enum, default_value = "shuffled")]

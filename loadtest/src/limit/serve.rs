@@ -104,7 +104,7 @@ impl Control {
 /// Rooms one after the other.
 fn order(shape: &Shape) -> Vec<usize> {
     let mut order: Vec<usize> = (0..shape.connections).collect();
-    if shape.order == Order::Shuffled {
+    if shape.order != Order::Accept {
         // xorshift: any chance will do, as long as it is the same each time.
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         for at in (1..order.len()).rev() {
@@ -113,6 +113,9 @@ fn order(shape: &Shape) -> Vec<usize> {
             state ^= state << 17;
             order.swap(at, usize::try_from(state % (at as u64 + 1)).unwrap_or(at));
         }
+    }
+    if shape.order == Order::Sorted {
+        order.chunks_mut(shape.room_size).for_each(<[usize]>::sort_unstable);
     }
     order
 }

@@ -185,11 +185,13 @@ impl Prepared {
         let mut phases = judge::sum_up(&mut report, setup, &tallies);
         for ((phase, from), to) in phases.iter_mut().zip(marks).zip(marks.iter().skip(1)) {
             phase.server = running.course.watcher.between(from, to);
-            phase.start_seconds -= shift;
         }
         let rounds = judge::rounds(&tallies);
         report.phases = running.rounds_as_phases(rounds);
         report.phases.append(&mut phases);
+        for phase in &mut report.phases {
+            phase.start_seconds -= shift;
+        }
         judge::check_the_end(&mut report, plan, setup, &tallies)?;
         judge::validity(&mut report, plan, &mut running.course);
         report.timeline = running.course.timeline(shift);

@@ -16,6 +16,8 @@ use crate::store::Failure;
 pub(super) const HEAD: usize = 40;
 /// Records begin at multiples of this.
 pub(super) const ALIGN: usize = 8;
+/// So much memory is kept from one record to the next.
+const KEPT: usize = 256 * 1024;
 const MAGIC: u32 = u32::from_le_bytes(*b"clg1");
 
 /// Which commit of which segment a record holds.
@@ -33,9 +35,10 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Begins anew.
+    /// Begins anew. A large batch does not hold its memory for ever.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
+        self.bytes.shrink_to(KEPT);
         self.bytes.resize(HEAD, 0);
     }
 

@@ -243,6 +243,7 @@ impl Core {
 
     /// A commit broke off: nothing of it is seen, and nothing is written until the store is well again.
     fn broke_off(&self, trouble: Trouble) -> Failure {
+        // No read looks so far, and getting well begins a new layer; what is not to be seen is not kept all the same.
         let layers = self.layers.read().unwrap_or_else(PoisonError::into_inner);
         layers.newer.forget_after(self.published.load(Ordering::Acquire));
         drop(layers);

@@ -1,6 +1,8 @@
 //! Reads of the embedded store: each sees one state of the whole database. What does not pass its checks is named, never skipped;
 //! the log is dense, so an event that is not found between `first_seq` and the head is damage too.
 
+use std::collections::HashSet;
+
 use super::keys::{KeyRing, Wrappings};
 use super::tables::{View, What, get, key_of_room, numbered, pair, pairs_of, second, seq_of, third, triple};
 use super::trouble::{Trouble, damaged};
@@ -182,6 +184,7 @@ impl Reader<'_> {
     ) -> Result<(Vec<Answered>, WallTime), Trouble> {
         let events = self.tables.events();
         let mut answered = Vec::new();
+        let mut seen = HashSet::new();
         let (from, to) = (numbered(id.bytes(), Seq(state.first_seq)), numbered(id.bytes(), Seq(state.seq)));
         let mut expected = state.seq;
         if state.first_seq <= state.seq {
@@ -211,7 +214,10 @@ impl Reader<'_> {
                     break;
                 }
                 for answer in own.iter().filter(|answer| WallTime(answer.at) >= since) {
-                    answered.push(self.unmask(id, key_id, seq, answer)?);
+                    // The same id may have been answered again by a later event: that one counts.
+                    if seen.insert((answer.user, answer.client_id)) {
+                        answered.push(self.unmask(id, key_id, seq, answer)?);
+                    }
                 }
             }
             if expected == state.seq {

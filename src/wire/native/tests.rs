@@ -349,6 +349,23 @@ fn no_markup_leaves_whatever_is_written() {
     assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), json!({ nasty: [nasty] }));
 }
 
+#[test]
+fn what_is_escaped_is_found_wherever_it_stands() {
+    // Text is looked through in blocks: each character before, in and after the borders of two of them, next to its like and alone.
+    let codes =
+        [('<', "\\u003c"), ('>', "\\u003e"), ('&', "\\u0026"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")];
+    for length in 0..36 {
+        for (character, code) in codes {
+            for tail in ["", "x", "\u{2027}éé", "<", "0123456789abcdef0123456789abcdef>"] {
+                let text = format!("{}{character}{tail}", "x".repeat(length));
+                let tail = tail.replace('<', "\\u003c").replace('>', "\\u003e");
+                let expected = format!("\"{}{code}{tail}\"", "x".repeat(length));
+                assert_eq!(to_string(&text).expect("JSON"), expected);
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_answered(text in "\\PC*") {
