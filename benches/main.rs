@@ -82,7 +82,7 @@ fn run(mut arguments: Vec<String>) -> Res<ExitCode> {
     let mut now = figures(&counted, valgrind.is_some())?;
     if !checks {
         for ((_, figures), subject) in now.iter_mut().zip(&counted) {
-            let time = wall::time(subject)?;
+            let time = wall::time(subject).map_err(|error| format!("{}: {error}", subject.name))?;
             figures.ns = Some(rounded(time.median));
             figures.ns_spread_percent = Some((time.spread * 100.0).round());
         }
