@@ -3,17 +3,15 @@
 //!
 //! `cargo bench --bench commit` (`-- 3000` for so many commits a line). Runs in a temporary directory (`TMPDIR` chooses the disk).
 
+mod rows;
+
 use std::fs;
 use std::io::{Write as _, stdout};
 use std::time::{Duration, Instant};
 
-use causerie::base::room::Head;
-use causerie::base::{
-    ClientId, Epoch, Event, EventKind, EventStatus, Interval, Member, Number, Role, Room, RoomId, RoomType, Seq,
-    UserId, WallTime,
-};
+use causerie::base::{ClientId, RoomId, UserId};
 use causerie::store::embedded::{Embedded, EmbeddedSettings, MasterKeySource};
-use causerie::store::{Answered, Backend, RoomWrite, Write};
+use causerie::store::{Backend, Write};
 use uuid::Uuid;
 
 const ROOMS: u128 = 500;
@@ -33,52 +31,12 @@ fn user_id(n: u128) -> UserId {
 }
 
 fn create(n: u128) -> Write {
-    let id = room_id(n);
-    let interval = Interval { from: Seq(1), to: None };
-    let member = |n| Member {
-        room: id,
-        user: user_id(n),
-        role: Role::Member,
-        intervals: vec![interval],
-        read_number: Number(0),
-    };
-    let record = Room {
-        id,
-        kind: RoomType::Private,
-        name: format!("room {id}"),
-        description: String::new(),
-        metadata: String::new(),
-        created_by: user_id(0),
-        created_at: WallTime(1),
-        epoch: Epoch(1),
-        first_seq: Seq(1),
-        trimmed: Head::default(),
-        retention_days: None,
-        removed: false,
-    };
-    let members = (0..MEMBERS).map(member).collect();
-    Write::Room(Box::new(RoomWrite { record: Some(record), create: true, members, ..RoomWrite::new(id) }))
+    Write::Room(Box::new(rows::create(room_id(n), user_id(0), (0..MEMBERS).map(user_id))))
 }
 
 /// One message as a shard writes it. Client ids are random, as clients make them.
 fn message(room: RoomId, seq: u64, n: u128) -> Write {
-    let client_id = ClientId(Uuid::new_v4());
-    let user = user_id(n % MEMBERS);
-    let event = Event {
-        room,
-        epoch: Epoch(1),
-        seq: Seq(seq),
-        number: Number(seq),
-        user,
-        at: WallTime(seq),
-        kind: EventKind::Message,
-        content: "x".repeat(TEXT_BYTES),
-        metadata: String::new(),
-        client_id: Some(client_id),
-        status: EventStatus::Live,
-    };
-    let answered = vec![Answered { user, client_id, seq: Seq(seq), body_hash: 7, at: WallTime(seq) }];
-    Write::Room(Box::new(RoomWrite { events: vec![event], answered, ..RoomWrite::new(room) }))
+    rows::said(rows::message(room, seq, user_id(n % MEMBERS), ClientId(Uuid::new_v4()), TEXT_BYTES))
 }
 
 /// CPU (user, system) in seconds and bytes written, of all threads of this process.

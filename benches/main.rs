@@ -15,6 +15,7 @@ mod lanes;
 mod meter;
 mod presence;
 mod record;
+mod rows;
 mod session;
 mod store;
 mod table;

@@ -2,15 +2,16 @@
 //!
 //! `TMPDIR` chooses the disk. Times with a sync in them are times of that disk.
 
-use causerie::base::{ClientId, Epoch, Event, EventKind, EventStatus, Number, RoomId, Seq, WallTime};
+use causerie::base::{ClientId, Event, RoomId, WallTime};
 use causerie::store::embedded::{Embedded, EmbeddedSettings, MasterKeySource};
 use causerie::store::record::{self, StoredEvent};
 use causerie::store::seal::{Field, Place, RoomKeys};
-use causerie::store::{Answer, Answered, Backend, Query, RoomWrite, Span, Write};
+use causerie::store::{Answer, Answered, Backend, Query, Span, Write};
 use uuid::Uuid;
 
 use crate::meter::{Meter, Res, Round, Subject, ensure};
-use crate::world::{member, room, room_id, user_id};
+use crate::rows;
+use crate::world::{room_id, user_id};
 
 const fn subject(name: &'static str, unit: &'static str, make: fn() -> Res<Round>) -> Subject {
     Subject { name, unit, rounds_max: 400, counted: false, make }
@@ -60,27 +61,11 @@ fn client_id(n: u64, seq: u64) -> ClientId {
 
 /// One message as a shard writes it.
 fn message(room: RoomId, seq: u64, n: u64) -> (Event, Answered) {
-    let (client_id, user) = (client_id(n, seq), user_id(n % MEMBERS));
-    let event = Event {
-        room,
-        epoch: Epoch(1),
-        seq: Seq(seq),
-        number: Number(seq),
-        user,
-        at: WallTime(seq),
-        kind: EventKind::Message,
-        content: "x".repeat(120),
-        metadata: String::new(),
-        client_id: Some(client_id),
-        status: EventStatus::Live,
-    };
-    let answered = Answered { user, client_id, seq: event.seq, body_hash: 7, at: event.at };
-    (event, answered)
+    rows::message(room, seq, user_id(n % MEMBERS), client_id(n, seq), 120)
 }
 
 fn write(room: RoomId, seq: u64, n: u64) -> Write {
-    let (event, answered) = message(room, seq, n);
-    Write::Room(Box::new(RoomWrite { events: vec![event], answered: vec![answered], ..RoomWrite::new(room) }))
+    rows::said(message(room, seq, n))
 }
 
 fn open() -> Res<(tempfile::TempDir, Embedded)> {
@@ -88,8 +73,7 @@ fn open() -> Res<(tempfile::TempDir, Embedded)> {
     let store = Embedded::open(dir.path(), &MasterKeySource::DataDir, EmbeddedSettings::default())?;
     let rooms = (0..ROOMS).map(|n| {
         let id = room_id(n);
-        let members = (0..MEMBERS).map(|n| member(id, user_id(n))).collect();
-        Write::Room(Box::new(RoomWrite { record: Some(room(id)), create: true, members, ..RoomWrite::new(id) }))
+        Write::Room(Box::new(rows::create(id, user_id(0), (0..MEMBERS).map(user_id))))
     });
     store.write(rooms.collect())?;
     Ok((dir, store))

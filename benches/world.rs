@@ -10,19 +10,16 @@ use causerie::auth::Claims;
 use causerie::auth::account::new_user;
 use causerie::auth::token::{Signer, Verifier};
 use causerie::base::limits::{Limits, WRITE_BYTES_MAX};
-use causerie::base::room::Head;
 use causerie::base::time::Now;
-use causerie::base::{
-    ConnId, DeviceId, Epoch, Interval, Member, Moment, Number, Role, Room, RoomId, RoomType, Seq, Session, SessionId,
-    ShardId, UserId, WallTime,
-};
+use causerie::base::{ConnId, DeviceId, Moment, RoomId, Session, SessionId, ShardId, UserId, WallTime};
 use causerie::shard::{Effects, Input, NameKeys, Opened, Placement, Setup, Shard, ShardMessage, StoreOp, StoreResult};
 use causerie::store::memory::Memory;
-use causerie::store::{Backend as _, RoomWrite, UserWrite, Write};
+use causerie::store::{Backend as _, UserWrite, Write};
 use causerie::wire::websocket::{Event, Parser, WebSocketLimits};
 use uuid::Uuid;
 
 use crate::meter::{Meter, Res, ensure};
+use crate::rows;
 
 /// When the world begins, in milliseconds since 1970.
 const WALL: u64 = 1_795_000_000_000;
@@ -69,24 +66,6 @@ pub fn user_id(n: u64) -> UserId {
     UserId(Uuid::from_u128(u128::from(n + 1) << 96 | u128::from(n)))
 }
 
-/// A room's record.
-pub fn room(id: RoomId) -> Room {
-    Room {
-        id,
-        kind: RoomType::Private,
-        name: format!("room {id}"),
-        description: "what it is about".to_owned(),
-        metadata: String::new(),
-        created_by: user_id(0),
-        created_at: WallTime(1),
-        epoch: Epoch(1),
-        first_seq: Seq(1),
-        trimmed: Head::default(),
-        retention_days: None,
-        removed: false,
-    }
-}
-
 /// A user with a session, as a write.
 fn somebody(n: u64) -> Write {
     let (user, at) = (user_id(n), WallTime(WALL - 1000));
@@ -104,12 +83,6 @@ fn somebody(n: u64) -> Write {
     };
     let record = Some(new_user(user, format!("user{n}"), None, String::new(), at));
     Write::User(Box::new(UserWrite { record, create: true, sessions: vec![session], ..UserWrite::new(user) }))
-}
-
-/// Somebody who is in a room from its beginning.
-pub fn member(room: RoomId, user: UserId) -> Member {
-    let intervals = vec![Interval { from: Seq(1), to: None }];
-    Member { room, user, role: Role::Member, intervals, read_number: Number(0) }
 }
 
 impl World {
@@ -130,8 +103,7 @@ impl World {
         let mut writes: Vec<Write> = (0..users).map(somebody).collect();
         for (n, members) in (0..).zip(rooms) {
             let id = room_id(n);
-            let members = members.iter().map(|m| member(id, user_id(*m))).collect();
-            let write = RoomWrite { record: Some(room(id)), create: true, members, ..RoomWrite::new(id) };
+            let write = rows::create(id, user_id(0), members.iter().map(|m| user_id(*m)));
             writes.push(Write::Room(Box::new(write)));
         }
         store.write(writes)?;
