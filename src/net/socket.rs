@@ -69,6 +69,14 @@ impl Conn {
         pushed
     }
 
+    /// Something was kept: the shard is owed a word when it is gone.
+    fn blocked(&self) -> Sent {
+        self.owed.set(true);
+        // So that the task waits for the socket to be writable.
+        self.wake();
+        Sent::Blocked
+    }
+
     fn kept_bytes(&self) -> usize {
         self.io.borrow().as_ref().map_or(0, Io::kept_bytes)
     }
@@ -83,13 +91,7 @@ impl Socket for Conn {
             self.wake();
             return Sent::Broken;
         }
-        if self.kept_bytes() == 0 {
-            return Sent::All;
-        }
-        self.owed.set(true);
-        // So that the task waits for the socket to be writable.
-        self.wake();
-        Sent::Blocked
+        if self.kept_bytes() == 0 { Sent::All } else { self.blocked() }
     }
 
     fn seal(&self, bytes: &[u8], sealed: &mut Vec<u8>) -> Option<RawFd> {
@@ -125,10 +127,7 @@ impl Socket for Conn {
         if let Some(io) = &mut *self.io.borrow_mut() {
             io.keep(rest);
         }
-        self.owed.set(true);
-        // So that the task waits for the socket to be writable.
-        self.wake();
-        Sent::Blocked
+        self.blocked()
     }
 
     fn close(&self, code: Close) {

@@ -191,7 +191,7 @@ impl<M: Machine> Pump<M> {
         let mut more = self.gather(core, now, &mut tally);
         core.machine.finish_turn(now, &mut core.effects);
         self.carry_out(core, &mut tally);
-        more |= self.write_out(core, &mut tally);
+        more |= self.write_out(core, now.mono, &mut tally);
         more |= !core.returned.is_empty();
 
         self.inbox.wake_caught_up();

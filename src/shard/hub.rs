@@ -178,6 +178,7 @@ impl Shard {
         if connection.gates.get(room).is_some() {
             return false;
         }
+        // What `push` does when nothing is in its way. Going by `push` alone made 25 to 66 instructions more of a delivery's 150 to 230.
         if !matches!(connection.phase, Phase::Over) && connection.outbox.fits(bytes.len(), bound) {
             let len = bytes.len();
             connection.outbox.push(Class::Event, bytes, bound, now.mono);

@@ -25,11 +25,11 @@ pub(super) struct Sending {
 }
 
 impl<M: Machine> Pump<M> {
-    /// One write for each connection that has something. Answers whether some are left.
-    pub(super) fn write_out(&self, core: &mut Core<M>, tally: &mut Tally) -> bool {
+    /// One write for each connection that has something, in the turn that began at `turn`. Answers whether some are left.
+    pub(super) fn write_out(&self, core: &mut Core<M>, turn: Moment, tally: &mut Tally) -> bool {
         let parts = &self.parts;
         if core.dirty.is_empty() && core.paced.is_empty() {
-            core.pace.spent(0, parts.clock.mono());
+            core.pace.spent(0, turn);
             return false;
         }
         parts.mailbox.beat.busy(Kind::Writing);
