@@ -15,11 +15,11 @@
 //! | [`skim`] | the top level of a JSON object, without memory. Pure |
 //! | [`check`] | the checker of the server's tests: logs, what clients saw, and every fault between them. Pure |
 //! | [`token`] | tokens of an outside issuer, signed here, so that no user needs a password |
+//! | [`secure`] | TLS without IO, of many connections |
 //! | [`tls`] | TLS to a server whose certificate is pinned |
 //! | [`http`] | the little HTTP/1.1 that preparing a run needs |
 //! | [`client`] | one blocking WebSocket client |
 //! | [`coordinate`] | several processes make one run |
-//! | [`drive`] | which message a text is |
 //! | [`limit`] | what sealing and sending alone cost: the yardstick for a server |
 //! | [`observe`] | CPU seconds and memory of a process, from `/proc`, and the server's part of a report |
 //! | [`scrape`] | the server's own counters, from `/metrics` |
@@ -32,7 +32,6 @@ pub mod adapter;
 pub mod check;
 pub mod client;
 pub mod coordinate;
-pub mod drive;
 pub mod engine;
 pub mod http;
 pub mod layout;
@@ -46,6 +45,7 @@ pub mod run;
 pub mod scenario;
 pub mod schedule;
 pub mod scrape;
+pub mod secure;
 pub mod skim;
 pub mod stamp;
 pub mod target;

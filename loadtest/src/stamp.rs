@@ -113,6 +113,12 @@ impl Stamp {
     }
 }
 
+/// Which message any text is: its first word is the id it was sent with.
+#[must_use]
+pub fn key(content: &str) -> Option<Uuid> {
+    Uuid::try_parse(content.split(' ').next()?).ok()
+}
+
 /// Digits up to the next space; `at` then stands behind it.
 fn number(text: &[u8], at: &mut usize) -> Option<u64> {
     let mut value = 0u64;
@@ -142,7 +148,7 @@ mod tests {
             let mut text = String::new();
             stamp.write(key, payload, &mut text);
             assert_eq!((text.len(), Stamp::read(&text, payload)), (payload, Some(stamp)));
-            assert_eq!(crate::drive::key(&text), Some(key));
+            assert_eq!(super::key(&text), Some(key));
         }
     }
 

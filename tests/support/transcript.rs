@@ -8,7 +8,7 @@ use super::socket::is_event;
 
 /// The message that a text names: the tests write the send's id first.
 pub fn key(frame: &Value) -> Option<Uuid> {
-    frame["content"].as_str().filter(|_| frame["type"] == "chat").and_then(causerie_load::drive::key)
+    frame["content"].as_str().filter(|_| frame["type"] == "chat").and_then(causerie_load::stamp::key)
 }
 
 /// A view of one room from frames as they came on one connection, live or by resume.

@@ -14,7 +14,7 @@ use causerie_load::scenario::{BUILT_IN, Scenario};
 use causerie_load::{Failure, limit, run};
 use clap::{Args, Parser, Subcommand};
 
-use options::{Change, Place, Results};
+use options::{Results, Task};
 
 /// Puts load on a chat server and checks every answer and delivery.
 #[derive(Parser)]
@@ -27,7 +27,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Carries a scenario out, checks what everybody saw, and reports.
-    Run(Box<Run>),
+    Run(Box<Task>),
     /// Carries a scenario out several times: medians and spreads.
     Repeat(Box<several::Repeat>),
     /// Says what changed beyond noise from one report to another.
@@ -42,18 +42,6 @@ enum Command {
     Limit(limit::Call),
     /// Lists the built-in scenarios.
     Scenarios,
-}
-
-#[derive(Args)]
-struct Run {
-    /// A built-in scenario (see `causerie-load scenarios`) or the path of a TOML file
-    scenario: String,
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    change: Change,
-    #[command(flatten)]
-    results: Results,
 }
 
 #[derive(Args)]
@@ -100,12 +88,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn carry_out(call: &Run) -> ExitCode {
-    let plan = match call.change.scenario(&call.scenario).and_then(|scenario| call.place.plan(scenario)) {
-        Ok(mut plan) => {
-            plan.progress = !call.results.quiet;
-            plan
-        }
+fn carry_out(call: &Task) -> ExitCode {
+    let plan = match call.plan() {
+        Ok(plan) => plan,
         Err(why) => return say(&format!("{why}\n"), 2),
     };
     match run::run(&plan) {

@@ -60,6 +60,31 @@ impl Place {
     }
 }
 
+/// What is to be run, against what, and where the results go.
+#[derive(Args)]
+pub struct Task {
+    /// A built-in scenario (see `causerie-load scenarios`) or the path of a TOML file
+    scenario: String,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    change: Change,
+    #[command(flatten)]
+    pub results: Results,
+}
+
+impl Task {
+    /// The plan of it.
+    ///
+    /// # Errors
+    /// When there is no such scenario, or it or the place makes no sense; the text names the key.
+    pub fn plan(&self) -> Result<Plan, Failure> {
+        let mut plan = self.place.plan(self.change.scenario(&self.scenario)?)?;
+        plan.progress = !self.results.quiet;
+        Ok(plan)
+    }
+}
+
 /// What of the scenario is to be otherwise.
 #[derive(Args)]
 pub struct Change {

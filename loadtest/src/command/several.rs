@@ -10,7 +10,7 @@ use causerie_load::report::{Report, repeat};
 use causerie_load::run::{self, expectations};
 use clap::Args;
 
-use super::options::{Change, Place, Results};
+use super::options::Task;
 use super::{keep, say, show, tell};
 
 /// `causerie-load repeat`
@@ -19,29 +19,21 @@ pub struct Repeat {
     /// How often
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
     times: u16,
-    /// A built-in scenario or the path of a TOML file
-    scenario: String,
     #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    change: Change,
-    #[command(flatten)]
-    results: Results,
+    task: Task,
 }
 
 impl Repeat {
     /// Runs one after the other; each report is kept with its number in the name, the summary without.
     pub fn carry_out(&self) -> ExitCode {
-        let plan = self.change.scenario(&self.scenario).and_then(|scenario| self.place.plan(scenario));
-        let mut plan = match plan {
+        let plan = match self.task.plan() {
             Ok(plan) => plan,
             Err(why) => return say(&format!("{why}\n"), 2),
         };
-        plan.progress = !self.results.quiet;
         let mut reports: Vec<Report> = Vec::new();
         for time in 1..=self.times {
-            let json = self.results.json.as_deref().map(|place| numbered(place, time));
-            let page = self.results.html.as_deref().map(|place| numbered(place, time));
+            let json = self.task.results.json.as_deref().map(|place| numbered(place, time));
+            let page = self.task.results.html.as_deref().map(|place| numbered(place, time));
             let report = match run::run(&plan) {
                 Ok(report) => report,
                 Err(why) => return say(&format!("run {time} could not be carried out: {why}\n"), 1),
@@ -49,7 +41,7 @@ impl Repeat {
             if let Err(why) = keep(&report, json.as_deref(), page.as_deref()) {
                 return say(&format!("{why}\n"), 1);
             }
-            if !self.results.quiet {
+            if !self.task.results.quiet {
                 let outcome = if report.passed() { "passed".to_owned() } else { report.outcome.why.join("; ") };
                 tell(&format!("run {time} of {}: {outcome}", self.times));
             }
@@ -58,7 +50,7 @@ impl Repeat {
         let summary = repeat::summary(&reports);
         let text = serde_json::to_string_pretty(&summary).unwrap_or_default() + "\n";
         let code = u8::from(summary.passed < summary.runs);
-        match self.results.json.as_deref() {
+        match self.task.results.json.as_deref() {
             Some(place) if place == Path::new("-") => return say(&text, code),
             Some(place) => {
                 if let Err(why) = causerie_load::report::file::replace(place, text.as_bytes()) {
@@ -84,8 +76,6 @@ fn numbered(place: &Path, number: u16) -> PathBuf {
 /// `causerie-load coordinate`
 #[derive(Args)]
 pub struct Coordinate {
-    /// A built-in scenario or the path of a TOML file
-    scenario: String,
     /// Processes that will join
     #[arg(long, default_value_t = 2)]
     processes: usize,
@@ -96,25 +86,21 @@ pub struct Coordinate {
     #[arg(long)]
     key: Option<String>,
     #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    change: Change,
-    #[command(flatten)]
-    results: Results,
+    task: Task,
 }
 
 impl Coordinate {
     /// Waits for the workers, leads them, reports.
     pub fn carry_out(&self) -> ExitCode {
-        let job = self.change.scenario(&self.scenario).and_then(|scenario| {
-            let plan = self.place.plan(scenario)?;
-            Ok((Job::of(&plan, self.place.certificate.as_deref())?, plan.scenario))
-        });
+        let job = self
+            .task
+            .plan()
+            .and_then(|plan| Ok((Job::of(&plan, self.task.place.certificate.as_deref())?, plan.scenario)));
         let (job, scenario) = match job {
             Ok(job) => job,
             Err(why) => return say(&format!("{why}\n"), 2),
         };
-        let quiet = self.results.quiet;
+        let quiet = self.task.results.quiet;
         let given = key(self.key.as_ref());
         let lead = match Lead::listen(&self.listen, given.as_deref()) {
             Ok(lead) => lead,
@@ -134,7 +120,7 @@ impl Coordinate {
         };
         expectations::look(&scenario, &mut report);
         report.finish();
-        show(&report, &self.results)
+        show(&report, &self.task.results)
     }
 }
 

@@ -4,9 +4,11 @@ use std::os::fd::OwnedFd;
 
 use uuid::Uuid;
 
-use super::secure::Tls;
+use super::agenda::Action;
 use crate::adapter::{Link, Position};
 use crate::scenario::Kind;
+use crate::secure::Tls;
+use crate::stamp::Id;
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +107,21 @@ pub struct Conn {
 }
 
 impl Conn {
+    /// The answer to what was just sent is waited for: to a message (no `kind`), or to another request about the place `seq`.
+    pub fn wait_for(&mut self, action: Action, id: Id, key: Uuid, room: u32, kind: Option<Kind>, seq: u64) {
+        self.pending.push(Pending {
+            number: id.number,
+            key,
+            due: action.at,
+            room,
+            phase: action.phase,
+            retried: false,
+            kind,
+            seq,
+            generation: self.generation,
+        });
+    }
+
     /// A user who was never there.
     #[must_use]
     pub fn new(user: u32) -> Self {

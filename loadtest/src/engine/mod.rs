@@ -5,7 +5,6 @@
 //! | this one | what the threads share, and the crew that the run talks to |
 //! | [`agenda`] | everything that is to happen, in the order of time. Pure |
 //! | [`wire`] | WebSocket frames. Pure |
-//! | [`secure`] | TLS without IO |
 //! | [`conn`] | one user and its connection |
 //! | [`worker`] | one thread: its loop and its clock |
 //! | `socket` | opening, reading, writing, losing a connection |
@@ -18,7 +17,6 @@ pub mod agenda;
 mod comings;
 pub mod conn;
 mod hear;
-pub mod secure;
 mod socket;
 mod talk;
 pub mod tally;

@@ -8,12 +8,12 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
 use super::conn::Stage;
-use super::secure::Tls;
 use super::wire::{self, Opcode};
 use super::worker::Worker;
 use crate::Failure;
 use crate::plan::split_mix;
 use crate::schedule::SECOND;
+use crate::secure::Tls;
 
 /// An answer to the upgrade is not longer.
 const HEAD_MAX: usize = 16 * 1024;

@@ -2,7 +2,6 @@
 
 use super::Totals;
 use super::agenda::Action;
-use super::conn::Pending;
 use super::worker::Worker;
 use crate::adapter::{Asked, Message, Request};
 use crate::scenario::Kind;
@@ -21,18 +20,7 @@ impl Worker {
         conn.messages += 1;
         let key = id.key(self.unix_millis + now / 1_000_000, self.setup.world.bits);
         if self.setup.can.ack {
-            let (due, phase) = (action.at, action.phase);
-            conn.pending.push(Pending {
-                number: id.number,
-                key,
-                due,
-                room,
-                phase,
-                retried: false,
-                kind: None,
-                seq: 0,
-                generation: conn.generation,
-            });
+            conn.wait_for(action, id, key, room, None, 0);
             Totals::add(&self.setup.totals.pending, 1);
         }
         self.write_message(slot, id, key, room, action.at, now);
@@ -117,18 +105,7 @@ impl Worker {
                 if kind == Kind::Delete {
                     conn.last_own = None;
                 }
-                let (due, phase, kind) = (action.at, action.phase, Some(kind));
-                conn.pending.push(Pending {
-                    number: id.number,
-                    key,
-                    due,
-                    room,
-                    phase,
-                    retried: false,
-                    kind,
-                    seq,
-                    generation: conn.generation,
-                });
+                conn.wait_for(action, id, key, room, Some(kind), seq);
                 Totals::add(&self.setup.totals.pending, 1);
             }
         }

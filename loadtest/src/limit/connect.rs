@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use rustix::event::epoll;
 use rustls::ClientConfig;
-use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
 
-use super::tls::{Tls, client_config};
+use super::tls::client_config;
 use super::{Shape, cpu_seconds, pin};
+use crate::secure::Tls;
 use crate::{Context as _, Failure};
 
 /// The number under which the control connection stands in the epoll set.
@@ -40,6 +41,7 @@ pub fn connect(shape: &Shape, core: Option<usize>, data: &str, control: &str) ->
         upgraded: 0,
         got: Got::default(),
         bytes: vec![0; 64 * 1024],
+        opened: Vec::new(),
         out: Vec::new(),
     };
     receivers.listen(tcp, data, shape.connections)
@@ -56,7 +58,7 @@ struct Got {
 
 struct Client {
     tcp: TcpStream,
-    tls: Tls<UnbufferedClientConnection>,
+    tls: Tls,
     asked: bool,
     /// What came of the answer; `None` once it is complete.
     answer: Option<Vec<u8>>,
@@ -70,6 +72,7 @@ struct Receivers {
     upgraded: usize,
     got: Got,
     bytes: Vec<u8>,
+    opened: Vec<u8>,
     out: Vec<u8>,
 }
 
@@ -128,9 +131,9 @@ impl Receivers {
     fn open(&mut self, data: &str) -> Result<(), Failure> {
         let mut tcp = TcpStream::connect(data).context(&format!("connecting to {data}"))?;
         tcp.set_nodelay(true).context("a socket")?;
-        let mut tls = Tls::client(&self.config)?;
+        let name = ServerName::try_from("localhost").context("naming the server")?;
         self.out.clear();
-        tls.feed(&mut [], &mut |_| {}, &mut self.out)?;
+        let tls = Tls::new(Arc::clone(&self.config), name, &mut self.out).context("making a TLS connection")?;
         tcp.write_all(&self.out).context("sending a hello")?;
         tcp.set_nonblocking(true).context("a socket")?;
         let data = epoll::EventData::new_u64(self.all.len() as u64);
@@ -151,16 +154,18 @@ impl Receivers {
         let Some(answer) = &mut client.answer else {
             self.got.cipher += read as u64;
             if !self.discard {
-                let plain = &mut self.got.plain;
-                client.tls.feed(fresh, &mut |opened| *plain += opened.len() as u64, &mut self.out)?;
+                self.opened.clear();
+                client.tls.feed(fresh, &mut self.opened, &mut self.out).context("TLS")?;
+                self.got.plain += self.opened.len() as u64;
             }
-            return Ok(());
+            return not_ended(client.tls.ended);
         };
         self.out.clear();
-        client.tls.feed(fresh, &mut |opened| answer.extend_from_slice(opened), &mut self.out)?;
+        client.tls.feed(fresh, answer, &mut self.out).context("TLS")?;
+        not_ended(client.tls.ended)?;
         if client.tls.established && !client.asked {
             client.asked = true;
-            client.tls.seal(REQUEST, &mut self.out)?;
+            client.tls.seal(REQUEST, &mut self.out).context("sealing")?;
         }
         if !self.out.is_empty() {
             client.tcp.write_all(&self.out).context("asking for the upgrade")?;
@@ -174,6 +179,10 @@ impl Receivers {
         }
         Ok(())
     }
+}
+
+fn not_ended(ended: bool) -> Result<(), Failure> {
+    if ended { Err(Failure::new("TLS", "the peer ended the connection")) } else { Ok(()) }
 }
 
 /// `drain CIPHER PLAIN`, or `end` (`None`).

@@ -83,14 +83,9 @@ pub struct Limit {
     pub windows: Vec<Window>,
 }
 
-/// The middle one; the mean of both when there are two.
+/// The middle one; 0 of none.
 fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let (Some(upper), Some(lower)) = (values.get(values.len() / 2), values.get(values.len().saturating_sub(1) / 2))
-    else {
-        return 0.0;
-    };
-    f64::midpoint(*lower, *upper)
+    crate::report::figures::median(&mut values).unwrap_or(0.0)
 }
 
 impl Figure {

@@ -15,8 +15,8 @@ use rustls::server::UnbufferedServerConnection;
 
 use super::figures::Window;
 use super::ring::{Options, Ring, Send};
-use super::tls::Tls;
 use super::{Setup, Way, cpu_seconds};
+use crate::secure::{RECORD, Tls};
 use crate::{Context as _, Failure};
 
 /// Bytes of plaintext that a TLS record may hold.
@@ -165,6 +165,9 @@ impl Sender {
 
     /// Seals `frames` for everybody in the next room and sends it, or lets a part of it wait for its group. Answers how many.
     fn burst(&mut self, setup: Setup, frames: &[u8]) -> Result<usize, Failure> {
+        if frames.len() > RECORD {
+            return Err(Failure::new("sealing", "it is more than one record; take a smaller batch"));
+        }
         let from = self.next;
         let to = (from + self.room_size).min(self.order.len());
         self.next = if to == self.order.len() { 0 } else { to };
@@ -173,7 +176,7 @@ impl Sender {
             let at = self.order.get(place).copied().unwrap_or_default();
             let Some(seat) = self.seats.get_mut(at) else { continue };
             let begin = self.sealed.len();
-            seat.tls.seal(frames, &mut self.sealed)?;
+            seat.tls.seal(frames, &mut self.sealed).context("sealing")?;
             self.waiting.push((at, begin, self.sealed.len()));
             self.sent.plain += frames.len() as u64;
             self.sent.cipher += (self.sealed.len() - begin) as u64;

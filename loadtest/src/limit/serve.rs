@@ -11,8 +11,9 @@ use rustls::server::UnbufferedServerConnection;
 
 use super::figures::{Figure, Limit};
 use super::send::{Seat, Sender, frame};
-use super::tls::{Tls, server_config};
+use super::tls::server_config;
 use super::{Order, Places, Shape, cpu_seconds, pin};
+use crate::secure::Tls;
 use crate::{Context as _, Failure, observe};
 
 /// The number under which the listener stands in the epoll set.
@@ -157,7 +158,12 @@ fn accept(
                 tcp.set_nodelay(true).context("a socket")?;
                 let data = epoll::EventData::new_u64(all.len() as u64);
                 epoll::add(&watch, &tcp, data, readable).context("watching a socket")?;
-                all.push(Coming { tcp, tls: Tls::server(config)?, request: Vec::new(), upgraded: false });
+                all.push(Coming {
+                    tcp,
+                    tls: Tls::server(Arc::clone(config)).context("making a TLS connection")?,
+                    request: Vec::new(),
+                    upgraded: false,
+                });
                 continue;
             }
             let place = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
@@ -179,11 +185,13 @@ impl Coming {
             Err(error) => return Err(Failure::new("accepting", error)),
         };
         out.clear();
-        let request = &mut self.request;
         let fresh = bytes.get_mut(..read).unwrap_or_default();
-        self.tls.feed(fresh, &mut |plain| request.extend_from_slice(plain), out)?;
+        self.tls.feed(fresh, &mut self.request, out).context("TLS")?;
+        if self.tls.ended {
+            return Err(Failure::new("TLS", "the peer ended the connection"));
+        }
         if self.request.ends_with(b"\r\n\r\n") {
-            self.tls.seal(answer(&self.request)?.as_bytes(), out)?;
+            self.tls.seal(answer(&self.request)?.as_bytes(), out).context("sealing")?;
             self.upgraded = true;
             self.request = Vec::new();
         }

@@ -241,8 +241,9 @@ pub fn median(values: &mut [f64]) -> Option<f64> {
     Some(if values.len().is_multiple_of(2) { f64::midpoint(upper, *values.get(middle - 1)?) } else { upper })
 }
 
+/// A count as a number to reckon with.
 #[allow(clippy::cast_precision_loss)] // counts far below 2^52
-fn float(count: u64) -> f64 {
+pub(super) fn float(count: u64) -> f64 {
     count as f64
 }
 

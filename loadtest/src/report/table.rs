@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::figures::trusted;
+use super::figures::{float, trusted};
 use super::{PhaseReport, Report, ServerUse, short};
 
 /// Percentiles that fit on a line.
@@ -210,11 +210,6 @@ pub(super) fn columns(f: &mut Formatter<'_>, rows: &[Vec<String>]) -> fmt::Resul
 
 pub(super) fn mib(bytes: u64) -> String {
     format!("{:.1}", float(bytes) / f64::from(1 << 20))
-}
-
-#[allow(clippy::cast_precision_loss)] // counts far below 2^52
-fn float(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

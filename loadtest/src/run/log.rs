@@ -6,8 +6,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::check::{Entry, Log};
-use crate::drive;
 use crate::http::Http;
+use crate::stamp;
 use crate::{Context as _, Failure};
 
 /// One room's log from its first event on, page after page.
@@ -34,7 +34,7 @@ pub fn read_log(http: &mut Http, token: &str, room: Uuid) -> Result<Log, Failure
         for row in rows {
             let seq = row["seq"].as_u64().context_none("a row without seq")?;
             let text = row["content"].as_str().filter(|_| row["type"].as_str().is_none_or(|kind| kind == "chat"));
-            let key = text.and_then(drive::key);
+            let key = text.and_then(stamp::key);
             log.entries.push(Entry { seq, key });
             after = after.max(seq);
         }

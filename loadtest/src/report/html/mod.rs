@@ -6,7 +6,7 @@ mod svg;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::figures::trusted;
+use super::figures::{float, trusted};
 use super::table::mib;
 use super::{LADDER, PhaseReport, Report, file, short};
 use crate::Failure;
@@ -376,11 +376,6 @@ fn run(out: &mut String, report: &Report) {
             escape(&text)
         );
     }
-}
-
-#[allow(clippy::cast_precision_loss)] // counts far below 2^52
-fn float(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]
