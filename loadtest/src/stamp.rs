@@ -1,8 +1,9 @@
 //! What stands in a message's text: which message it is, when it was meant to be sent, into which room.
 //!
-//! A text is `KEY DUE ROOM filler`: a UUIDv7 that carries its sender's number and the sender's own counter, nanoseconds since
-//! the run's start, the number of the room. It is all that a receiver needs: for the latency, and for servers that number
-//! nothing themselves to find gaps, doubles, disorder and strangers by (receiver, sender).
+//! A text is `KEY DUE ROOM NTH filler`: a UUIDv7 that carries its sender's number and the sender's own counter, nanoseconds since
+//! the run's start, the number of the room, and how many messages the sender had sent into that room before. It is all that a
+//! receiver needs: for the latency, and for servers that number nothing themselves to find gaps, doubles, disorder and strangers
+//! by receiver, sender and room.
 
 use std::fmt::Write as _;
 
@@ -80,6 +81,8 @@ pub struct Stamp {
     pub due: u64,
     /// Number of the room it was sent into.
     pub room: u32,
+    /// How many messages its sender had sent into that room before: without holes, whatever else the sender said elsewhere.
+    pub nth: u32,
     /// Whether the filler behind it is as it was sent.
     pub whole: bool,
 }
@@ -94,18 +97,19 @@ impl Stamp {
         let mut at = 37;
         let due = number(text.as_bytes(), &mut at)?;
         let room = u32::try_from(number(text.as_bytes(), &mut at)?).ok()?;
+        let nth = u32::try_from(number(text.as_bytes(), &mut at)?).ok()?;
         let rest = text.as_bytes().get(at..)?;
         let mut whole = text.len() == payload;
         for chunk in rest.chunks(FILLER.len()) {
             whole &= chunk == &FILLER.as_bytes()[..chunk.len()];
         }
-        Some(Self { id, due, room, whole })
+        Some(Self { id, due, room, nth, whole })
     }
 
     /// Writes the text of a message: `payload` characters of plain ASCII without anything that JSON would escape.
     pub fn write(self, key: Uuid, payload: usize, into: &mut String) {
         let start = into.len();
-        let _ = write!(into, "{key} {} {} ", self.due, self.room);
+        let _ = write!(into, "{key} {} {} {} ", self.due, self.room, self.nth);
         while into.len() - start < payload {
             let left = payload - (into.len() - start);
             into.push_str(&FILLER[..left.min(FILLER.len())]);
@@ -143,7 +147,7 @@ mod tests {
         let id = Id { user: USERS_MAX - 1, number: u32::MAX };
         let key = id.key(1_700_000_000_123, 0xabcd);
         assert_eq!((key.get_version_num(), Id::of_key(key), Id::of_text(&key.to_string())), (7, id, Some(id)));
-        let stamp = Stamp { id, due: 600_000_000_000, room: 999_999, whole: true };
+        let stamp = Stamp { id, due: 7_200_000_000_000, room: 999_999, nth: 4_000_000_000, whole: true };
         for payload in [TEXT_MIN, 200, 4096] {
             let mut text = String::new();
             stamp.write(key, payload, &mut text);
@@ -156,7 +160,7 @@ mod tests {
     fn a_changed_text_is_not_whole_and_a_strange_one_is_none() {
         let id = Id { user: 3, number: 4 };
         let mut text = String::new();
-        Stamp { id, due: 5, room: 6, whole: true }.write(id.key(1, 1), 200, &mut text);
+        Stamp { id, due: 5, room: 6, nth: 7, whole: true }.write(id.key(1, 1), 200, &mut text);
         let whole = |text: &str| Stamp::read(text, 200).map(|stamp| stamp.whole);
         assert_eq!(whole(&text), Some(true));
         assert_eq!(whole(&text[..199]), Some(false));

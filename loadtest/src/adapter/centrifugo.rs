@@ -43,6 +43,10 @@ impl Adapter for Centrifugo {
         Can { seq: self.history, ack: true, resume: self.history, log: false, echo: true }
     }
 
+    fn greeting(&self) -> &'static str {
+        "a reply in JSON to `connect`, then one to each `subscribe`"
+    }
+
     fn rooms(&self, ground: &Ground<'_>, world: &World) -> Result<Vec<String>, Failure> {
         Ok(names(ground, world, if self.history { "load-history:" } else { "load:" }))
     }
@@ -249,7 +253,7 @@ mod tests {
     const PLAIN: Centrifugo = Centrifugo { history: false };
     const KEPT: Centrifugo = Centrifugo { history: true };
     const CONNECTED: &str = r#"{"id":1,"connect":{"client":"5cd3f1ef-6c0c-4b2c-a0a5-1b6c4ef10cd4","version":"6.9.1","ping":25,"pong":true}}"#;
-    const PUSH: &str = r#"{"push":{"channel":"load:mark-0","pub":{"data":"018bcfe5-6800-7005-8000-000300000007 1500000000 0 lorem ipsum dolor sit amet con","info":{"user":"u","client":"c"},"offset":41}}}"#;
+    const PUSH: &str = r#"{"push":{"channel":"load:mark-0","pub":{"data":"018bcfe5-6800-7005-8000-000300000007 1500000000 0 5 lorem ipsum dolor sit amet c","info":{"user":"u","client":"c"},"offset":41}}}"#;
 
     #[test]
     fn connecting_subscribing_and_being_ready() {

@@ -268,6 +268,9 @@ pub trait Adapter: Send + Sync {
     /// What it promises.
     fn can(&self) -> Can;
 
+    /// What a server of this kind says until a connection is live, in words: for whoever pointed it at another kind.
+    fn greeting(&self) -> &'static str;
+
     /// Makes the rooms and brings everybody in, before anything is measured. Answers the name of every room, by number, as the
     /// server's frames will say it. May block.
     ///

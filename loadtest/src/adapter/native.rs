@@ -37,6 +37,10 @@ impl Adapter for Native {
         Can { seq: true, ack: true, resume: true, log: true, echo: false }
     }
 
+    fn greeting(&self) -> &'static str {
+        "a frame of type \"hello\" with the user's rooms, right after the upgrade (docs/protocol.md)"
+    }
+
     fn rooms(&self, ground: &Ground<'_>, world: &World) -> Result<Vec<String>, Failure> {
         let layout = &world.layout;
         // A room is made with members that the server must know: everybody shows a token first.

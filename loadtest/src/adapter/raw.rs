@@ -23,6 +23,10 @@ impl Adapter for Raw {
         Can { ack: true, ..Can::default() }
     }
 
+    fn greeting(&self) -> &'static str {
+        "`joined NUMBER` in answer to `join ROOM…` (loadtest/peers/README.md)"
+    }
+
     fn rooms(&self, ground: &Ground<'_>, world: &World) -> Result<Vec<String>, Failure> {
         Ok(names(ground, world, ""))
     }
@@ -96,7 +100,7 @@ pub(super) mod tested {
     use crate::token::Issuer;
 
     /// What the captured deliveries say.
-    pub const STAMP: Stamp = Stamp { id: Id { user: 3, number: 7 }, due: 1_500_000_000, room: 0, whole: true };
+    pub const STAMP: Stamp = Stamp { id: Id { user: 3, number: 7 }, due: 1_500_000_000, room: 0, nth: 5, whole: true };
 
     /// Four users, all in two rooms of these names.
     pub fn world(rooms: [&str; 2]) -> World {
@@ -131,7 +135,7 @@ mod tests {
 
     /// What `gorilla` and `ws` sent, word for word, to clients that joined two rooms.
     const DELIVERY: &str =
-        "message mark-0 018bcfe5-6800-7005-8000-000300000007 1500000000 0 lorem ipsum dolor sit amet con";
+        "message mark-0 018bcfe5-6800-7005-8000-000300000007 1500000000 0 5 lorem ipsum dolor sit amet c";
 
     #[test]
     fn frames_of_the_real_servers_are_understood() {

@@ -27,6 +27,10 @@ impl Adapter for SocketIo {
         Can { ack: true, ..Can::default() }
     }
 
+    fn greeting(&self) -> &'static str {
+        "the open packet of Engine.IO 4 (`0{…}`), then `40{…}`, then the acknowledgement of the event `join` (loadtest/peers/README.md)"
+    }
+
     fn rooms(&self, ground: &Ground<'_>, world: &World) -> Result<Vec<String>, Failure> {
         Ok(names(ground, world, ""))
     }
@@ -112,7 +116,7 @@ mod tests {
     const OPEN: &str = r#"0{"sid":"6Qh6_C70-vudzmx6AAAA","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
     const CONNECTED: &str = r#"40{"sid":"LvhilxSfhKOofwD6AAAA"}"#;
     const DELIVERY: &str =
-        r#"42["message","mark-0","018bcfe5-6800-7005-8000-000300000007 1500000000 0 lorem ipsum dolor sit amet con"]"#;
+        r#"42["message","mark-0","018bcfe5-6800-7005-8000-000300000007 1500000000 0 5 lorem ipsum dolor sit amet c"]"#;
 
     #[test]
     fn frames_of_the_real_server_are_understood() {

@@ -40,6 +40,8 @@ pub struct Pending {
     pub due: u64,
     /// Where.
     pub room: u32,
+    /// Of a message: how many its sender had sent there before.
+    pub nth: u32,
     /// The phase it belongs to.
     pub phase: usize,
     /// It was sent more than once.
@@ -100,6 +102,10 @@ pub struct Conn {
     pub pending: Vec<Pending>,
     /// Messages of the user so far.
     pub messages: u32,
+    /// Messages of the user into each of their rooms so far, in the order of their rooms.
+    pub into_rooms: Box<[u32]>,
+    /// Of those the ones that the server refused, room and number in it: nobody gets them. Kept where nothing is numbered.
+    pub refused: Vec<(u32, u32)>,
     /// Other requests of the user so far.
     pub requests: u32,
     /// An own message that is acked and not taken back: room and place.
@@ -108,12 +114,14 @@ pub struct Conn {
 
 impl Conn {
     /// The answer to what was just sent is waited for: to a message (no `kind`), or to another request about the place `seq`.
-    pub fn wait_for(&mut self, action: Action, id: Id, key: Uuid, room: u32, kind: Option<Kind>, seq: u64) {
+    #[allow(clippy::too_many_arguments)] // what is to be known when it comes
+    pub fn wait_for(&mut self, action: Action, id: Id, key: Uuid, room: u32, nth: u32, kind: Option<Kind>, seq: u64) {
         self.pending.push(Pending {
             number: id.number,
             key,
             due: action.at,
             room,
+            nth,
             phase: action.phase,
             retried: false,
             kind,
@@ -122,9 +130,9 @@ impl Conn {
         });
     }
 
-    /// A user who was never there.
+    /// A user who was never there, in so many rooms.
     #[must_use]
-    pub fn new(user: u32) -> Self {
+    pub fn new(user: u32, rooms: usize) -> Self {
         Self {
             user,
             stage: Stage::Away,
@@ -149,6 +157,8 @@ impl Conn {
             goal: Vec::new(),
             pending: Vec::new(),
             messages: 0,
+            into_rooms: vec![0; rooms].into(),
+            refused: Vec::new(),
             requests: 0,
             last_own: None,
         }

@@ -5,11 +5,15 @@ use std::mem;
 use super::Totals;
 use super::conn::{Pending, Stage};
 use super::worker::Worker;
-use crate::adapter::{Position, Said, UNKNOWN_ROOM};
+use crate::Failure;
+use crate::adapter::{NAMES, Position, Said, UNKNOWN_ROOM};
 use crate::ledger::spot::{Came, Spot};
-use crate::ledger::{Holds, pairs, say};
+use crate::ledger::{Holds, say};
 use crate::scenario::Kind;
 use crate::stamp::{Id, Stamp};
+
+/// Characters of a greeting that an error shows.
+const GREETING_SHOWN: usize = 200;
 
 impl Worker {
     /// A whole message of the server.
@@ -18,6 +22,10 @@ impl Worker {
             self.verdict.fault("nonsense", || "a frame that is not UTF-8".to_owned());
             return;
         };
+        if self.conns[slot].stage == Stage::Opening {
+            self.greeting.clear();
+            self.greeting.extend(text.chars().take(GREETING_SHOWN));
+        }
         let mut said = mem::take(&mut self.said);
         let link = &mut self.conns[slot].link;
         link.millis = self.unix_millis + now / 1_000_000;
@@ -28,6 +36,22 @@ impl Worker {
             self.told(slot, item, now);
         }
         self.said = said;
+    }
+
+    /// Nobody comes in, for the server does not say what it should: what it said, what was expected, what to do.
+    pub(super) fn not_greeted(&self, why: &str) -> Failure {
+        let said = if self.greeting.is_empty() { "nothing".to_owned() } else { format!("`{}`", self.greeting) };
+        let adapter = &self.setup.adapter;
+        let (name, expected) = (adapter.name(), adapter.greeting());
+        Failure::new(
+            "the server's greeting",
+            format!(
+                "it {why}. Received after the upgrade: {said}. Expected with --adapter {name}: {expected}. Choose the adapter \
+                 that this server speaks (--adapter {}), and see whether --target names its WebSocket (here the path is {})",
+                NAMES.join(", "),
+                self.setup.path
+            ),
+        )
     }
 
     fn told(&mut self, slot: usize, said: Said, now: u64) {
@@ -53,6 +77,10 @@ impl Worker {
                 self.perhaps_caught_up(slot, now);
             }
             Said::Refused { id, code, .. } => self.refused(slot, id, &code),
+            // Whoever does not understand the greeting will not understand the rest. Later it is a fault as any other.
+            Said::Nonsense(_) if self.conns[slot].stage == Stage::Opening && self.phase.is_none() => {
+                self.fatal = Some(self.not_greeted("is not understood"));
+            }
             Said::Nonsense(what) => self.verdict.fault("nonsense", || what.into()),
         }
     }
@@ -137,14 +165,20 @@ impl Worker {
                 counts
             }
             None if own => false,
-            None => match self.pairs.came(user, generation, message.user, message.number) {
-                pairs::Came::New => true,
-                pairs::Came::Late(after) => {
-                    let words = || format!("user {user} in room {room}: {} came after {after}", say(message));
+            None => match self.pairs.came(user, generation, message.user, room, stamp.nth) {
+                Came::New => true,
+                Came::Late(after) => {
+                    let words = || {
+                        let (message, sender) = (say(message), message.user);
+                        format!(
+                            "user {user} in room {room}: {message} ({sender}'s {} there) came after their {after} there",
+                            stamp.nth
+                        )
+                    };
                     self.verdict.fault("disorder", words);
                     true
                 }
-                pairs::Came::Again => {
+                Came::Again => {
                     self.verdict
                         .fault("duplicate", || format!("user {user} in room {room}: {} came twice", say(message)));
                     false
@@ -246,6 +280,9 @@ impl Worker {
     fn refused(&mut self, slot: usize, id: Option<Id>, code: &str) {
         self.trouble(&format!("error {code}"));
         let Some(pending) = id.and_then(|id| self.take_pending(slot, id)) else { return };
+        if pending.kind.is_none() && !self.setup.can.seq {
+            self.conns[slot].refused.push((pending.room, pending.nth));
+        }
         let phase = &mut self.phases[pending.phase];
         match pending.kind {
             None => *phase.refused.entry(code.to_owned()).or_default() += 1,

@@ -21,6 +21,8 @@ const HEAD_MAX: usize = 16 * 1024;
 const OUT_MAX: usize = 4 * 1024 * 1024;
 /// How long a connection may be on its way.
 const OPENING_MAX: u64 = 60 * SECOND;
+/// How long the first one who comes may wait for the server's greeting.
+const GREETING_MAX: u64 = 20 * SECOND;
 /// Attempts until a user of the first connecting gives up and the run with it.
 const ATTEMPTS_MAX: u32 = 10;
 
@@ -334,6 +336,12 @@ impl Worker {
             Opcode::Pong => {}
             Opcode::Close => {
                 let code = wire::close_code(payload);
+                // Its words are the last that is said to who was not in yet.
+                if self.conns[slot].stage == Stage::Opening
+                    && let Some(words) = payload.get(2..).filter(|words| !words.is_empty())
+                {
+                    self.greeting = String::from_utf8_lossy(words).into_owned();
+                }
                 self.lost(slot, &format!("closed {code}"));
             }
         }
@@ -369,6 +377,7 @@ impl Worker {
             return;
         }
         let (arriving, wanted, frozen) = (conn.on_its_way(), conn.wanted, conn.frozen);
+        let ungreeted = conn.stage == Stage::Opening;
         self.take_down(slot, now);
         if !wanted {
             return;
@@ -377,11 +386,14 @@ impl Worker {
             self.count("connects that failed", 1);
             self.second.errors += 1;
             if self.phase.is_none() && self.conns[slot].attempts >= ATTEMPTS_MAX {
-                self.verdict.trouble(why, 1);
-                self.fatal = Some(Failure::new(
-                    format!("connecting user {}", self.conns[slot].user),
-                    format!("{why} ({ATTEMPTS_MAX} attempts)"),
-                ));
+                self.fatal = Some(if ungreeted {
+                    self.not_greeted(&format!("did not come: {why} ({ATTEMPTS_MAX} attempts)"))
+                } else {
+                    Failure::new(
+                        format!("connecting user {}", self.conns[slot].user),
+                        format!("{why} ({ATTEMPTS_MAX} attempts)"),
+                    )
+                });
                 return;
             }
         } else if frozen || self.conns[slot].slow {
@@ -420,7 +432,21 @@ impl Worker {
     /// Once a second: connections that hang on their way.
     pub(super) fn give_up_on_the_stuck(&mut self, now: u64) {
         for slot in 0..self.conns.len() {
-            if self.conns[slot].on_its_way() && now.saturating_sub(self.conns[slot].began) > OPENING_MAX {
+            let conn = &self.conns[slot];
+            if !conn.on_its_way() {
+                continue;
+            }
+            let waited = now.saturating_sub(conn.began);
+            if conn.stage == Stage::Opening && self.phase.is_none() {
+                // While nobody at all comes in, more of the same does not help; one of many may try once more.
+                let nobody = super::Totals::get(&self.setup.totals.open) == 0;
+                if nobody && waited > GREETING_MAX || waited > OPENING_MAX && conn.attempts > 1 {
+                    let why = format!("did not come within {} s", waited / SECOND);
+                    self.fatal = Some(self.not_greeted(&why));
+                    return;
+                }
+            }
+            if waited > OPENING_MAX {
                 self.lost(slot, "connect: nothing came for 60 s");
             }
         }

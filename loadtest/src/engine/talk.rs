@@ -2,6 +2,7 @@
 
 use super::Totals;
 use super::agenda::Action;
+use super::conn::Pending;
 use super::worker::Worker;
 use crate::adapter::{Asked, Message, Request};
 use crate::scenario::Kind;
@@ -18,12 +19,18 @@ impl Worker {
         let conn = &mut self.conns[slot];
         let id = Id { user: conn.user, number: conn.messages };
         conn.messages += 1;
+        let mut nth = 0;
+        let place = self.setup.world.layout.place_of(conn.user, room);
+        if let Some(count) = place.and_then(|place| conn.into_rooms.get_mut(place)) {
+            nth = *count;
+            *count += 1;
+        }
         let key = id.key(self.unix_millis + now / 1_000_000, self.setup.world.bits);
         if self.setup.can.ack {
-            conn.wait_for(action, id, key, room, None, 0);
+            conn.wait_for(action, id, key, room, nth, None, 0);
             Totals::add(&self.setup.totals.pending, 1);
         }
-        self.write_message(slot, id, key, room, action.at, now);
+        self.write_message(slot, key, Stamp { id, due: action.at, room, nth, whole: true }, now);
         let late = now.saturating_sub(self.setup.start.get().map_or(0, |start| start + action.at)) / 1000;
         let others = self.setup.world.layout.members(room).len() as u64 - 1;
         let phase = &mut self.phases[action.phase];
@@ -38,14 +45,13 @@ impl Worker {
         }
     }
 
-    fn write_message(&mut self, slot: usize, id: Id, key: uuid::Uuid, room: u32, due: u64, now: u64) {
+    fn write_message(&mut self, slot: usize, key: uuid::Uuid, stamp: Stamp, now: u64) {
         self.text.clear();
-        let stamp = Stamp { id, due, room, whole: true };
         stamp.write(key, self.setup.world.payload, &mut self.text);
         let millis = self.unix_millis(now);
         let link = &mut self.conns[slot].link;
         link.millis = millis;
-        let message = Message { room, id, key, text: &self.text };
+        let message = Message { room: stamp.room, id: stamp.id, key, text: &self.text };
         self.setup.adapter.send(&self.setup.world, link, &message, &mut self.frames);
         self.push(slot);
     }
@@ -105,7 +111,7 @@ impl Worker {
                 if kind == Kind::Delete {
                     conn.last_own = None;
                 }
-                conn.wait_for(action, id, key, room, Some(kind), seq);
+                conn.wait_for(action, id, key, room, 0, Some(kind), seq);
                 Totals::add(&self.setup.totals.pending, 1);
             }
         }
@@ -138,7 +144,8 @@ impl Worker {
             (again.retried, again.generation) = (true, generation);
             let id = Id { user: self.conns[slot].user, number: pending.number };
             self.setup.ledger.retried(id);
-            self.write_message(slot, id, pending.key, pending.room, pending.due, now);
+            let Pending { due, room, nth, .. } = pending;
+            self.write_message(slot, pending.key, Stamp { id, due, room, nth, whole: true }, now);
             self.count("messages sent again", 1);
             at += 1;
         }

@@ -63,6 +63,8 @@ pub struct Worker {
     pub(super) phases: Vec<PhaseReport>,
     pub(super) verdict: Verdict,
     pub(super) left_out: BTreeMap<String, u64>,
+    /// The beginning of what the server said last to somebody who was not in yet.
+    pub(super) greeting: String,
     /// Why the run cannot go on.
     pub(super) fatal: Option<Failure>,
     pub(super) mask: u64,
@@ -84,8 +86,9 @@ impl Worker {
     /// When the kernel gives no epoll.
     pub fn new(setup: Arc<Setup>, number: u32, orders: Receiver<Order>, tell: Sender<Told>) -> Result<Self, Failure> {
         let layout = &setup.world.layout;
-        let conns: Vec<Conn> = (0..layout.users()).filter(|&user| setup.holds(number, user)).map(Conn::new).collect();
         let rooms_each = setup.scenario.population.rooms_per_user;
+        let held = (0..layout.users()).filter(|&user| setup.holds(number, user));
+        let conns: Vec<Conn> = held.map(|user| Conn::new(user, rooms_each)).collect();
         let phases = setup.scenario.phases.iter().map(|phase| PhaseReport {
             name: phase.name.clone(),
             seconds: phase.seconds,
@@ -119,6 +122,7 @@ impl Worker {
             phases: phases.collect(),
             verdict: Verdict::default(),
             left_out: BTreeMap::new(),
+            greeting: String::new(),
             fatal: None,
             mask: setup.scenario.seed ^ u64::from(number),
             unix_millis: u64::try_from(unix.as_millis()).unwrap_or_default() - setup.now() / 1_000_000,

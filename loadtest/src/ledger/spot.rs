@@ -49,6 +49,12 @@ impl Spot {
         self.next.saturating_sub(1)
     }
 
+    /// The newest event that came as one, or the one that the client began after.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        self.newest
+    }
+
     /// The connection is gone: what came beyond a hole will come again.
     pub fn restart(&mut self) {
         self.early = None;

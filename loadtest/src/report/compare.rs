@@ -222,8 +222,8 @@ fn series(report: &Report, phase: &PhaseReport, name: &str) -> Vec<f64> {
             "delivery.p99" => Some(sample.delivery.p99_ms),
             "delivery.max" => Some(sample.delivery.max_ms),
             "lateness.p99" => Some(sample.lateness.p99_ms),
-            "sent_per_second" => count(sample.sent),
-            "delivered_per_second" => count(sample.delivered),
+            "sent_per_second" => Some(sample.a_second(sample.sent)),
+            "delivered_per_second" => Some(sample.a_second(sample.delivered)),
             "server.cores" => server.map(|server| server.cpu_seconds),
             "server.deliveries_per_cpu_second" => server
                 .filter(|server| server.cpu_seconds > 0.0)
@@ -231,7 +231,7 @@ fn series(report: &Report, phase: &PhaseReport, name: &str) -> Vec<f64> {
             _ => None,
         }
     };
-    let inside = report.timeline.iter().filter(|sample| phase.holds(sample.t));
+    let inside = report.timeline.iter().filter(|sample| phase.holds(sample));
     inside.filter_map(value).filter(|value| *value > 0.0).collect()
 }
 

@@ -13,7 +13,7 @@
 //! | `generator.cpu_seconds`, `generator.busiest_thread` | what the harness used |
 //! | `faults`, `troubles`, `troubles.NAME` | of the whole run, whatever the phase |
 
-use super::{Distribution, LADDER, PhaseReport, Report};
+use super::{Distribution, LADDER, PhaseReport, Report, Sample};
 
 /// Which way is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Report {
     /// (Theil and Sen), so that single jumps do not bend it. `None` under ten samples.
     #[must_use]
     pub fn memory_slope(&self, phase: &PhaseReport) -> Option<f64> {
-        let inside = self.timeline.iter().filter(|s| phase.holds(s.t));
+        let inside = self.timeline.iter().filter(|s| phase.holds(s));
         #[allow(clippy::cast_precision_loss)] // bytes of memory fit
         let all: Vec<(f64, f64)> = inside.filter_map(|s| Some((s.t, s.server.as_ref()?.rss_bytes as f64))).collect();
         if all.len() < 10 {
@@ -146,11 +146,11 @@ impl PhaseReport {
         !self.warm_up || (self.sent == 0 && self.delivered == 0)
     }
 
-    /// Whether the second that ended at `t` (seconds of the timeline) lies whole in this phase.
+    /// Whether a second of the timeline lies whole in this phase.
     #[must_use]
-    pub fn holds(&self, t: f64) -> bool {
+    pub fn holds(&self, sample: &Sample) -> bool {
         // Samples come a few milliseconds after the second.
-        t - 1.0 >= self.start_seconds - 0.1 && t <= self.start_seconds + self.seconds + 0.1
+        sample.began() >= self.start_seconds - 0.1 && sample.t <= self.start_seconds + self.seconds + 0.1
     }
 
     /// Its distributions that hold something, by the names of figures.

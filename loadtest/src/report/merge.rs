@@ -64,7 +64,7 @@ impl Report {
     }
 
     fn timeline_matches(&self, other: &Self) -> bool {
-        self.timeline.iter().zip(&other.timeline).all(|(a, b)| (a.t - b.t).abs() < 0.5)
+        self.timeline.iter().zip(&other.timeline).all(|(a, b)| (a.began() - b.began()).abs() < 0.5)
     }
 
     /// Works out what follows from the rest: figures per CPU second and connection, and the outcome. Drops the histograms of single
@@ -183,6 +183,10 @@ impl PhaseReport {
 
 impl Sample {
     fn merge(&mut self, other: &Self) {
+        // It ended with the process that ended last.
+        let (began, length) = (self.began(), self.length().max(other.length()));
+        self.t = began + length;
+        self.seconds = (self.seconds.is_some() && other.seconds.is_some()).then_some(length);
         self.sent += other.sent;
         self.acked += other.acked;
         self.delivered += other.delivered;
@@ -239,7 +243,7 @@ impl ServerUse {
 #[allow(clippy::cast_precision_loss)] // counts of a second
 fn came_within(timeline: &[Sample], phase: &PhaseReport) -> Option<f64> {
     let (from, to) = (phase.start_seconds, phase.start_seconds + phase.seconds);
-    let inside = |sample: &Sample| (sample.t.min(to) - (sample.t - 1.0).max(from)).clamp(0.0, 1.0);
+    let inside = |sample: &Sample| ((sample.t.min(to) - sample.began().max(from)) / sample.length()).clamp(0.0, 1.0);
     let came = timeline.iter().map(|sample| sample.delivered as f64 * inside(sample)).sum();
     (!timeline.is_empty()).then_some(came)
 }
@@ -299,6 +303,25 @@ mod tests {
             Report { format: FORMAT, processes: 1, phases: vec![talk], timeline, started_at, ..Report::default() };
         report.verdict.checked.insert("deliveries".to_owned(), 7);
         report
+    }
+
+    #[test]
+    fn the_last_second_counts_by_its_length() {
+        let second = |t, seconds, delivered| Sample { t, seconds, delivered, ..Sample::default() };
+        let (whole, rest) = (second(8.0, None, 50), second(8.25, Some(0.25), 10));
+        assert_eq!((whole.a_second(50), rest.a_second(10), rest.began()), (50.0, 40.0, 8.0));
+        let phase = PhaseReport { start_seconds: 7.0, seconds: 1.125, ..PhaseReport::default() };
+        assert_eq!(came_within(&[whole.clone(), rest.clone()], &phase), Some(55.0));
+        assert!(!phase.holds(&rest) && phase.holds(&whole));
+        // A process ended in the middle of it, another one went on to its end, a third one still further.
+        let merged = |mut one: Sample, other: &Sample| {
+            one.merge(other);
+            (one.t, one.seconds, one.delivered)
+        };
+        let full = second(9.0, None, 7);
+        assert_eq!(merged(rest.clone(), &full), (9.0, None, 17));
+        assert_eq!(merged(full, &rest), (9.0, None, 17));
+        assert_eq!(merged(rest, &second(8.5, Some(0.5), 1)), (8.5, Some(0.5), 11));
     }
 
     #[test]

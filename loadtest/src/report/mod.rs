@@ -215,6 +215,9 @@ pub struct ServerUse {
 pub struct Sample {
     /// When it ended, in seconds after the start of the timeline.
     pub t: f64,
+    /// How long it was, where that is not a whole second: the last one, in which the run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
     /// Messages sent in it.
     pub sent: u64,
     /// Acks that came in it.
@@ -240,6 +243,27 @@ pub struct Sample {
     /// What was seen of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<ServerSample>,
+}
+
+impl Sample {
+    /// When it began, in seconds after the start of the timeline.
+    #[must_use]
+    pub fn began(&self) -> f64 {
+        self.t - self.length()
+    }
+
+    /// How long it was, in seconds.
+    #[must_use]
+    pub fn length(&self) -> f64 {
+        self.seconds.filter(|seconds| *seconds > 0.0).unwrap_or(1.0)
+    }
+
+    /// One of its counts as a rate.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // counts of a second
+    pub fn a_second(&self, count: u64) -> f64 {
+        count as f64 / self.length()
+    }
 }
 
 /// What one second showed of the server.

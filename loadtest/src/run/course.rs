@@ -16,6 +16,9 @@ use crate::schedule::SECOND;
 /// From this share of a core on a thread has nothing left.
 const BUSY: f64 = 0.95;
 
+/// A rest of a second that is shorter goes with the second before: its rates would be chance.
+const REST_MIN: f64 = 0.1;
+
 /// How long the run listens to its threads before it looks around.
 const LISTEN: Duration = Duration::from_millis(20);
 
@@ -35,6 +38,8 @@ pub(super) struct Course {
     /// Of each second in which a thread used nearly all of its core and was late: the share.
     overworked: Vec<f64>,
     lateness_limit: f64,
+    /// How long the last second was, once the run has ended.
+    rest: Option<f64>,
     last: u64,
     shown: bool,
 }
@@ -61,6 +66,7 @@ impl Course {
             to_merge: plan.part.of > 1,
             overworked: Vec::new(),
             lateness_limit: plan.scenario.lateness_limit_ms,
+            rest: None,
             last: 0,
             shown: plan.progress,
         }
@@ -127,6 +133,32 @@ impl Course {
         tell(&line);
     }
 
+    /// All threads have ended and told of the second in which they did: it is the last one, and seldom a whole one.
+    pub(super) fn end(&mut self) {
+        let open = Totals::get(&self.setup.totals.open);
+        let Some((last, row)) = self.rows.pop_last() else { return };
+        if row.seen.seconds < REST_MIN
+            && let Some(mut before) = last.checked_sub(1).and_then(|before| self.rows.remove(&before))
+        {
+            let length = if before.seen.seconds > 0.0 { 1.0 } else { 0.0 } + row.seen.seconds;
+            before.seen.take(&row.seen);
+            before.server = before.server.or_else(|| self.watcher.sample());
+            before.open = open;
+            self.rest = Some(length);
+            self.rows.insert(last - 1, before);
+            return;
+        }
+        // The whole second before may have ended a moment ago, and nobody has looked at the server since.
+        if let Some(before) = last.checked_sub(1).and_then(|before| self.rows.get_mut(&before))
+            && before.server.is_none()
+        {
+            before.server = self.watcher.sample();
+            before.open = open;
+        }
+        self.rest = Some(row.seen.seconds.min(1.0));
+        self.rows.insert(last, Row { open, ..row });
+    }
+
     /// Takes the seconds before this one out of the rows.
     #[allow(clippy::cast_precision_loss)] // seconds
     fn settle(&mut self, before: u64) {
@@ -135,8 +167,11 @@ impl Course {
             if row.busiest >= BUSY && row.seen.lateness.at(0.99) > self.lateness_limit {
                 self.overworked.push(row.busiest);
             }
+            // Of the last one it is known how long it was.
+            let seconds = self.rest.filter(|_| self.rows.is_empty());
             self.samples.push(Sample {
-                t: second as f64 + 1.0,
+                t: second as f64 + seconds.unwrap_or(1.0),
+                seconds,
                 sent: row.seen.sent,
                 acked: row.seen.acked,
                 delivered: row.seen.delivered,

@@ -1,13 +1,14 @@
 //! The last checks: what never came, what the history does not hold, and whether the harness itself was in the way.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::course::{self, Course};
 use crate::Failure;
 use crate::check::Log;
-use crate::engine::conn::Stage;
+use crate::engine::conn::{Conn, Stage};
 use crate::engine::{Setup, Tally};
 use crate::ledger::close::check_spot;
+use crate::ledger::pairs::{Gap, Pair};
 use crate::plan::Plan;
 use crate::report::{PhaseReport, Report, Verdict, WORDS_MAX, short};
 
@@ -36,11 +37,15 @@ pub(super) fn sum_up(report: &mut Report, setup: &Setup, tallies: &[Tally]) -> V
     verdict.checked.insert("acks".to_owned(), sum(|phase| phase.acked));
     if !setup.can.seq {
         verdict.not_checked.push("places in rooms: the server numbers nothing".to_owned());
-        for words in tallies.iter().flat_map(|tally| tally.pairs.not_checked()) {
+        for words in tallies.iter().filter_map(|tally| tally.pairs.not_checked()) {
             if !verdict.not_checked.contains(&words) {
                 verdict.not_checked.push(words);
             }
         }
+    }
+    if !setup.can.seq && setup.part.of > 1 {
+        let words = "which of a sender's last messages never came to another process: they only count as missing";
+        verdict.not_checked.push(words.to_owned());
     }
     if !setup.can.ack {
         verdict.not_checked.push("answers: the server does not ack".to_owned());
@@ -132,32 +137,46 @@ fn check_clients(verdict: &mut Verdict, setup: &Setup, tally: &Tally, ends: &Has
     *verdict.checked.entry("clients' places in rooms".to_owned()).or_default() += places;
 }
 
-/// Where nothing is numbered: what each sender sent against what each receiver got.
+/// Where nothing is numbered: what each sender sent into each room against what each receiver got there.
 fn check_pairs(verdict: &mut Verdict, setup: &Setup, tallies: &[Tally]) {
-    let sent: HashMap<u32, u32> =
-        tallies.iter().flat_map(|tally| tally.conns.iter().map(|conn| (conn.user, conn.messages))).collect();
-    let gap = |verdict: &mut Verdict, receiver: u32, sender: u32, missing: u32| {
-        verdict.fault("gap", || format!("user {receiver} never got {missing} messages of user {sender}"));
-        *verdict.faults.entry("gap".to_owned()).or_default() += u64::from(missing) - 1;
+    let layout = &setup.world.layout;
+    let conns = || tallies.iter().flat_map(|tally| &tally.conns);
+    let senders: HashMap<u32, &Conn> = conns().map(|conn| (conn.user, conn)).collect();
+    let refused: HashSet<(u32, u32, u32)> =
+        conns().flat_map(|conn| conn.refused.iter().map(|&(room, number)| (conn.user, room, number))).collect();
+    // 0 where another process knows.
+    let sent = |sender: u32, room: u32| {
+        let conn = senders.get(&sender)?;
+        conn.into_rooms.get(layout.place_of(sender, room)?).copied()
     };
     for tally in tallies {
-        for (receiver, sender, missing) in tally.pairs.gaps(|sender| sent.get(&sender).copied()) {
-            gap(verdict, receiver, sender, missing);
-        }
-        if !tally.pairs.dense() {
-            continue;
-        }
-        for conn in tally.conns.iter().filter(|conn| conn.generation == 1 && tally.pairs.looks_at(conn.user)) {
-            for &room in setup.world.layout.rooms_of(conn.user) {
-                for &sender in setup.world.layout.members(room) {
-                    let missing = sent.get(&sender).copied().unwrap_or(0);
-                    if sender != conn.user && missing > 0 && !tally.pairs.has(conn.user, sender) {
-                        gap(verdict, conn.user, sender, missing);
+        for conn in tally.conns.iter().filter(|conn| tally.pairs.looks_at(conn.user)) {
+            for &room in layout.rooms_of(conn.user) {
+                for &sender in layout.members(room).iter().filter(|&&sender| sender != conn.user) {
+                    let pair = Pair { receiver: conn.user, room, sender };
+                    // Who came later begins with what came first then.
+                    if conn.generation > 1 && !tally.pairs.has(pair) {
+                        continue;
+                    }
+                    for gap in tally.pairs.gaps(pair, sent(sender, room).unwrap_or(0)) {
+                        pair_gap(verdict, gap, &refused);
                     }
                 }
             }
         }
     }
+}
+
+fn pair_gap(verdict: &mut Verdict, gap: Gap, refused: &HashSet<(u32, u32, u32)>) {
+    let Pair { receiver, room, sender } = gap.pair;
+    let mut missing = (gap.first..=gap.last).filter(|&number| !refused.contains(&(sender, room, number)));
+    let Some(first) = missing.next() else { return };
+    let more = missing.count() as u64;
+    verdict.fault("gap", || {
+        let last = gap.last;
+        format!("user {receiver} in room {room}: {first} to {last} of user {sender}'s messages there never came")
+    });
+    *verdict.faults.entry("gap".to_owned()).or_default() += more;
 }
 
 /// Whether the figures say something about the server.

@@ -291,6 +291,7 @@ impl Running {
             }
         }
         tallies.sort_by_key(|tally| tally.worker);
+        self.course.end();
         Ok(tallies)
     }
 

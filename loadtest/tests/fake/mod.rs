@@ -41,6 +41,8 @@ pub struct Setup {
     pub stall: Option<(u64, Duration)>,
     /// How long `hello` waits, so that something is missed meanwhile.
     pub hello_delay: Duration,
+    /// What is said in place of `hello`. Empty: nothing at all.
+    pub greeting: Option<&'static str>,
     /// Send a ping behind each delivery and ack (see the module).
     pub pings: bool,
 }

@@ -230,7 +230,11 @@ impl Server {
             conn.user = Some(user);
             conn.not_before = Instant::now() + self.setup.hello_delay;
         }
-        self.world.hello(place, user);
+        match self.setup.greeting {
+            Some("") => {}
+            Some(other) => self.world.say_first(place, other),
+            None => self.world.hello(place, user),
+        }
     }
 
     /// Stamps a message, and stalls after it if that is asked for.

@@ -161,6 +161,11 @@ impl World {
         self.held.remove(&place);
     }
 
+    /// Another first frame than a client awaits.
+    pub fn say_first(&mut self, place: u64, text: &str) {
+        self.tell(place, serde_json::from_str(text).unwrap());
+    }
+
     /// The first frame to who came.
     pub fn hello(&mut self, place: u64, user: Uuid) {
         self.online.entry(user).or_default().push(place);

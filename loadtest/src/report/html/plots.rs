@@ -29,15 +29,19 @@ pub(super) fn all(report: &Report) -> String {
     let line = Line::of(report);
     let mut charts = vec![line.latency("Delivery latency", |s| &s.delivery), percentiles(report)];
     charts.push(line.latency("Ack latency", |s| &s.ack));
-    charts.push(line.counts("Deliveries", "a second", &[("delivered", 0, &|s| s.delivered)]));
+    charts.push(line.counts("Deliveries", "a second", &[("delivered", 0, &|s| s.a_second(s.delivered))]));
     charts.push(line.counts(
         "Messages",
         "a second",
-        &[("sent", 0, &|s| s.sent), ("acked", 3, &|s| s.acked), ("errors", 2, &|s| s.errors)],
+        &[
+            ("sent", 0, &|s| s.a_second(s.sent)),
+            ("acked", 3, &|s| s.a_second(s.acked)),
+            ("errors", 2, &|s| s.a_second(s.errors)),
+        ],
     ));
     charts.push(line.cpu());
     charts.push(line.memory());
-    charts.push(line.counts("Connections", "live", &[("live", 0, &|s| s.open)]));
+    charts.push(line.counts("Connections", "live", &[("live", 0, &|s| whole(s.open))]));
     charts.push(line.shards("Deliveries by shard", "a second", |shard| shard.deliveries));
     charts.push(line.shards("Length of a turn by shard", "ms, mean", |shard| shard.turn_ms));
     charts.push(line.lateness());
@@ -115,7 +119,7 @@ impl<'a> Line<'a> {
                     let _ = write!(words, "\n{}: {} {unit}", series.name, compact(most));
                 }
             }
-            hover.push((from.t - 1.0, to.t, words));
+            hover.push((from.began(), to.t, words));
         }
         hover
     }
@@ -134,11 +138,9 @@ impl<'a> Line<'a> {
         self.chart(title, "ms", y, series)
     }
 
-    fn counts(&self, title: &str, unit: &'static str, of: &[(&str, usize, &dyn Fn(&Sample) -> u64)]) -> Chart {
-        #[allow(clippy::cast_precision_loss)] // counts of a second
-        let made = of
-            .iter()
-            .map(|(name, color, value)| line(name, *color, self.points(Fold::Mean, &|s| Some(value(s) as f64))));
+    fn counts(&self, title: &str, unit: &'static str, of: &[(&str, usize, &dyn Fn(&Sample) -> f64)]) -> Chart {
+        let made =
+            of.iter().map(|(name, color, value)| line(name, *color, self.points(Fold::Mean, &|s| Some(value(s)))));
         // What never happened gets no line.
         let series: Vec<Series> = made.filter(|series| series.points.iter().any(|(_, y)| *y > 0.0)).collect();
         let y = Scale::linear(series.iter().flat_map(|series| series.points.iter().map(|(_, y)| *y)));
@@ -183,7 +185,8 @@ impl<'a> Line<'a> {
             series.push(Series { name, color, points: raised, floor: Some(floor), faint: false });
             floor = above;
         }
-        let generator = self.points(Fold::Mean, &|s| Some(s.generator_cpu_seconds).filter(|cpu| *cpu > 0.0));
+        let generator =
+            self.points(Fold::Mean, &|s| Some(s.generator_cpu_seconds / s.length()).filter(|cpu| *cpu > 0.0));
         if generator.iter().any(|(_, y)| y.is_finite()) {
             series.insert(0, line("the harness", 2, generator));
         }
@@ -242,7 +245,12 @@ impl<'a> Line<'a> {
 
 fn middle(piece: &[Sample]) -> f64 {
     let ends = piece.first().zip(piece.last());
-    ends.map_or(0.0, |(first, last)| f64::midpoint(first.t - 1.0, last.t))
+    ends.map_or(0.0, |(first, last)| f64::midpoint(first.began(), last.t))
+}
+
+#[allow(clippy::cast_precision_loss)] // connections
+fn whole(count: u64) -> f64 {
+    count as f64
 }
 
 fn line(name: &str, color: usize, points: Vec<(f64, f64)>) -> Series {
