@@ -5,7 +5,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help run test test-crash check fmt clippy pure deny tidy sim bench bench-check load load-10k load-peers reports fuzz judges clean-data
 
-# One choice of features and two profiles: dev for tests and checks, release for whoever runs or measures it.
+# One choice of features and two profiles: dev for tests and checks, release for whoever runs or measures it. The features are those
+# of the whole workspace, wherever something is built: for one package alone cargo would choose fewer, and build nearly all again.
 # `make run PROFILE=dev` starts sooner after a change and runs slower.
 PROFILE ?= release
 CARGO := cargo
@@ -18,7 +19,7 @@ help: ## This list.
 
 run: ## Build and start the server on https://localhost:8443, with its data in ./data.
 	@scripts/setup run
-	@$(CARGO) build --locked --profile $(PROFILE) --bin causerie
+	@$(CARGO) build --locked --profile $(PROFILE) --workspace --bin causerie
 	@exec target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/causerie serve $(ARGS)
 
 test: ## Every test, over real sockets and with other people's clients too. Sets up what is missing.
@@ -80,7 +81,7 @@ load-peers: ## The same load on Causerie and on gorilla, ws, Socket.IO (Centrifu
 	$(CARGO) build --locked --release --workspace
 	scripts/load-peers $(ARGS)
 
-reports: ## The runs whose reports lie in docs/performance/, some forty minutes on a machine that does nothing else (ARGS: names of some).
+reports: ## The runs whose reports lie in docs/performance/, on a machine that does nothing else (ARGS="--minutes 20", names of some, --list).
 	@scripts/setup run
 	$(CARGO) build --locked --release --workspace
 	scripts/reports $(ARGS)

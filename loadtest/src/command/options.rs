@@ -109,6 +109,9 @@ pub struct Change {
     /// Seconds of every measured phase
     #[arg(long)]
     seconds: Option<f64>,
+    /// All times of the scenario, warm-ups and settling too, become so much of what they are (after --seconds): 0.1 is a tenth
+    #[arg(long)]
+    time_share: Option<f64>,
     /// Decides everything that is left to chance
     #[arg(long)]
     seed: Option<u64>,
@@ -155,6 +158,13 @@ impl Change {
             }
             set(&mut messages.rate, self.rate);
         }
+        if let Some(share) = self.time_share {
+            if !(share > 0.0 && share.is_finite()) {
+                return Err(Failure::new("--time-share", format!("{share} is no share of a time: 0.1 is a tenth")));
+            }
+            scenario.connect.settle_seconds *= share;
+            scenario.phases.iter_mut().for_each(|phase| phase.seconds *= share);
+        }
         scenario.checked()
     }
 }
@@ -200,7 +210,16 @@ mod tests {
     }
 
     #[test]
+    fn all_times_shrink_together() {
+        let scenario = changed("--seconds 10 --time-share 0.5").expect("a scenario");
+        let [warm_up, talk] = &scenario.phases[..] else { panic!("two phases") };
+        assert_eq!((warm_up.seconds, talk.seconds, scenario.connect.settle_seconds), (2.5, 5.0, 1.0));
+    }
+
+    #[test]
     fn a_change_that_makes_no_sense_is_named() {
+        let why = changed("--time-share 0").expect_err("no time").to_string();
+        assert!(why.contains("--time-share"), "{why}");
         let why = changed("--payload 5").expect_err("too short").to_string();
         assert!(why.contains("population.payload"), "{why}");
     }
