@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use causerie_load::report::file::replace;
-use causerie_load::report::{Report, compare, html};
+use causerie_load::report::repeat::Summary;
+use causerie_load::report::{Report, compare, html, repeats};
 use causerie_load::scenario::{BUILT_IN, Scenario};
 use causerie_load::{Failure, limit, run};
 use clap::{Args, Parser, Subcommand};
@@ -46,9 +47,9 @@ enum Command {
 
 #[derive(Args)]
 struct Compare {
-    /// The report of the run before
+    /// The report of the run before, or the summary of several (repeat N … --json FILE)
     before: PathBuf,
-    /// The report of the run after
+    /// The report of the run after, or a summary again
     after: PathBuf,
     /// Ends with exit code 1 when something got worse beyond noise
     #[arg(long)]
@@ -100,6 +101,17 @@ fn carry_out(call: &Task) -> ExitCode {
 }
 
 fn two_reports(call: &Compare) -> ExitCode {
+    match (Summary::read(&call.before), Summary::read(&call.after)) {
+        (Some(before), Some(after)) => {
+            let comparison = repeats::compare(&before, &after);
+            return say(&comparison.to_string(), u8::from(call.fail_on_worse && comparison.worse()));
+        }
+        (None, None) => {}
+        _ => {
+            let words = "one of them is what `repeat` sums up and the other is not: give two single reports, or two summaries\n";
+            return say(words, 2);
+        }
+    }
     match Report::read(&call.before).and_then(|before| Ok((before, Report::read(&call.after)?))) {
         Ok((before, after)) => {
             let comparison = compare::compare(&before, &after);

@@ -146,7 +146,7 @@ pub struct Join {
 impl Join {
     /// Stays until the run is over.
     pub fn carry_out(&self) -> ExitCode {
-        let options = Options { server_pid: self.server_pid, threads: self.workers };
+        let options = Options { server_pid: self.server_pid, threads: self.workers, progress: !self.quiet };
         let mut line = |line: &str| {
             if !self.quiet {
                 tell(line);

@@ -26,6 +26,8 @@ pub struct Options {
     pub server_pid: Option<u32>,
     /// Threads that hold connections; `None`: as many as the coordinator says.
     pub threads: Option<usize>,
+    /// A line a second on the terminal, of this worker's part.
+    pub progress: bool,
 }
 
 /// Joins the coordinator at `address` and stays until the run is over. `tell` gets a line for people now and then.
@@ -126,6 +128,7 @@ fn step(
             let mut plan = job.plan(part, given)?;
             plan.server_pid = options.server_pid.or(plan.server_pid);
             plan.workers = options.threads.unwrap_or(plan.workers).max(1);
+            plan.progress = options.progress;
             let made = run::prepare(&plan)?;
             let given = made.given().clone();
             *prepared = Some(made);

@@ -36,7 +36,7 @@ use crate::token::Issuer;
 use crate::{Context as _, Failure};
 
 /// The form of what is said; both sides must have the same.
-const WIRE: u32 = 1;
+const WIRE: u32 = 2;
 /// How often a worker says that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Who says nothing for so long is gone: a heartbeat is late by seconds on a busy machine, not by half a minute.

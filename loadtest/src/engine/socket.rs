@@ -459,7 +459,12 @@ fn accepted(head: &[u8], key: &[u8]) -> Result<(), String> {
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap_or("");
     if status.split(' ').nth(1) != Some("101") {
-        return Err(format!("upgrade: {status}"));
+        let advice = if status.contains(" 404") {
+            ": is the path of --target, and the --adapter, that of the server?"
+        } else {
+            ""
+        };
+        return Err(format!("upgrade: {status}{advice}"));
     }
     let accept =
         lines.filter_map(|line| line.split_once(':')).find(|(n, _)| n.eq_ignore_ascii_case("sec-websocket-accept"));

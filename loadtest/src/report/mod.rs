@@ -21,6 +21,7 @@ pub mod file;
 pub mod html;
 mod merge;
 pub mod repeat;
+pub mod repeats;
 #[cfg(test)]
 pub(crate) mod sample;
 mod table;

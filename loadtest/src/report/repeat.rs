@@ -49,6 +49,14 @@ pub struct Line {
     pub spread: f64,
 }
 
+impl Summary {
+    /// The summary that a file holds; `None` when it is something else.
+    #[must_use]
+    pub fn read(place: &std::path::Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(place).ok()?).ok()
+    }
+}
+
 /// What `runs` have in common.
 #[must_use]
 pub fn summary(runs: &[Report]) -> Summary {

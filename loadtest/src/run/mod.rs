@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::adapter::{self, Adapter, Ground};
 use crate::engine::{Crew, Order, Setup, Tally, Told, Totals};
-use crate::observe::{Mark, Watcher};
+use crate::observe::{self, Mark, Watcher};
 use crate::plan::{Given, Plan};
 use crate::report::{PhaseReport, Report};
 use crate::schedule::nanos;
@@ -194,6 +194,11 @@ impl Prepared {
         }
         judge::check_the_end(&mut report, plan, setup, &tallies)?;
         judge::validity(&mut report, plan, &mut running.course);
+        if let Some(pid) = plan.server_pid.filter(|pid| observe::usage(Some(*pid)).is_none()) {
+            report.notes.push(format!(
+                "--server-pid {pid}: no such process is here: nothing is known of its CPU time and memory"
+            ));
+        }
         report.timeline = running.course.timeline(shift);
         if plan.part.of == 1 {
             expectations::look(&plan.scenario, &mut report);
