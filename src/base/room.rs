@@ -100,6 +100,13 @@ impl Member {
         self.intervals.last().is_some_and(|last| last.to.is_none())
     }
 
+    /// Whether they are in the room when its log ends with `head`: what comes after it is theirs to hear, up to the event by
+    /// which they leave. Unlike [`Member::active`] it knows nothing of what is written but not stored.
+    #[must_use]
+    pub fn active_at(&self, head: Seq) -> bool {
+        self.intervals.iter().any(|i| i.from <= head && i.to.is_none_or(|to| head < to))
+    }
+
     /// Whether the event `seq` may be read by this member.
     #[must_use]
     pub fn may_read(&self, seq: Seq) -> bool {

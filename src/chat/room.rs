@@ -138,6 +138,13 @@ impl Room {
         self.members.get(&user).is_some_and(Member::active)
     }
 
+    /// Whether the user is in it as far as its durable log says: who is being let in hears nothing yet, who is being put out still
+    /// hears all up to that event.
+    #[must_use]
+    pub fn may_listen(&self, user: UserId) -> bool {
+        self.members.get(&user).is_some_and(|member| member.active_at(self.stored.seq))
+    }
+
     /// Whether nothing waits or is in flight, so that it may leave memory.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
@@ -240,7 +247,7 @@ impl Room {
     }
 
     pub(super) fn entry_at(&self, user: UserId, head: Head) -> RoomEntry {
-        let member = self.members.get(&user).filter(|member| member.active());
+        let member = self.members.get(&user).filter(|member| member.active_at(head.seq));
         let from = member.and_then(|m| m.intervals.first()).map_or(Seq(1), |i| i.from);
         RoomEntry {
             room_id: self.record.id,

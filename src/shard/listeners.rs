@@ -85,7 +85,8 @@ impl Shard {
         let mut entries: Vec<RoomEntry> = Vec::with_capacity(rooms.len());
         for room in rooms {
             let Some(RoomSlot::Ready(owned)) = self.rooms.get_mut(&room) else { continue };
-            if !owned.room.has(user) {
+            // Who is let in again in this very moment would hear what was said while they were out.
+            if !owned.room.may_listen(user) {
                 continue;
             }
             owned.used = now.mono;
@@ -133,7 +134,7 @@ impl Shard {
             owned.watchers.retain(|watching| *watching != shard);
             return;
         };
-        if !owned.room.has(user) {
+        if !owned.room.may_listen(user) {
             return;
         }
         if !owned.watchers.contains(&shard) {
