@@ -18,6 +18,7 @@ use crate::base::time::Now;
 use crate::metrics::counters::ShellCounters;
 use crate::shard::Placement;
 use crate::store::Backend;
+use crate::store::driver::priority;
 
 use super::clock::Clock;
 use super::gate::Gate;
@@ -25,6 +26,7 @@ use super::gateway::{Gateway, GatewayParts};
 use super::mesh::{Mailbox, Mesh, Order};
 use super::pool::Pool;
 use super::port::Port;
+use super::portions::Portions;
 use super::pump::{LocalPort, Pump, PumpParts};
 use super::seam::{Machine, StorePort};
 use super::stall::Watchdog;
@@ -91,6 +93,8 @@ pub struct LaunchSettings {
     pub pace_ms: u64,
     /// Writes that a shard hands to the kernel together at most. 0: one by one.
     pub send_batch: usize,
+    /// How long handshakes and requests are worked on before those who talk have their turn, in microseconds. 0: as long as there are any.
+    pub handshake_us: u64,
     /// Threads for argon2 and the like.
     pub pool_threads: usize,
     /// Work that may wait for them.
@@ -106,6 +110,7 @@ impl Default for LaunchSettings {
             spin_us: 0,
             pace_ms: 40,
             send_batch: 256,
+            handshake_us: 1000,
             pool_threads: 2,
             pool_waiting: 256,
         }
@@ -195,6 +200,8 @@ pub struct ShardHandle {
     pub shell: Rc<RefCell<ShellCounters>>,
     /// Closed when the server is about to stop: accept nothing new, end idle HTTP connections.
     pub gate: Gate,
+    /// Handshakes and requests are done in these.
+    pub portions: Rc<Portions>,
     queues: Queues,
     mailbox: Arc<Mailbox>,
 }
@@ -341,6 +348,7 @@ where
         let settings = settings.clone();
         let run = move || {
             ON_SHARD.set(true);
+            priority::slice(priority::Slice::Shard);
             match executor(n, cpu, &settings) {
                 Ok(executor) => {
                     executor.run(async {
@@ -441,7 +449,9 @@ async fn shard<M, F, S, Fut>(
         }
     };
     let port = Rc::new(LocalPort(pump));
-    let handle = ShardHandle { id, port, gateway, shell, gate, queues, mailbox };
+    let portions = Portions::new(settings.handshake_us, shell.clone());
+    let handle = ShardHandle { id, port, gateway, shell, gate, portions: portions.clone(), queues, mailbox };
+    handle.spawn(Work::Live, portions.open());
     for every in HEARTBEATS {
         handle.spawn(Work::Background, heartbeat(every));
     }

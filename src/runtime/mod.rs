@@ -13,6 +13,7 @@ pub mod mesh;
 mod pace;
 pub mod pool;
 pub mod port;
+pub mod portions;
 mod pump;
 pub mod seam;
 mod sends;
