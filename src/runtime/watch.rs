@@ -288,7 +288,7 @@ mod tests {
     fn the_bell_ends_a_wait_from_another_thread_and_rings_of_an_executor_are_told() {
         let bell = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
         let (ring, rings) = making_rings(|| io_uring::IoUring::new(8).unwrap());
-        assert_eq!(rings, [ring.as_raw_fd()]);
+        assert!(rings.contains(&ring.as_raw_fd()));
         let watch = Watch::new(bell.as_fd(), &rings).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| rustix::io::write(&bell, &1u64.to_ne_bytes()).unwrap());

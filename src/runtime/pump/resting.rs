@@ -34,10 +34,12 @@ pub(super) struct Looked {
     sockets: Moment,
     /// Passes that are still to find nothing.
     passes: u32,
+    /// How often the pump has waited since the last pass, which is how often it was run.
+    waits: u64,
 }
 
 impl Looked {
-    pub(super) const NEVER: Self = Self { pass: Moment(0), sockets: Moment(0), passes: QUIET_PASSES };
+    pub(super) const NEVER: Self = Self { pass: Moment(0), sockets: Moment(0), passes: QUIET_PASSES, waits: 0 };
 }
 
 impl<M: Machine> Pump<M> {
@@ -48,7 +50,7 @@ impl<M: Machine> Pump<M> {
         let deadline = if more { None } else { self.deadline() };
         let spin_from = self.parts.clock.mono();
         loop {
-            yield_now().await;
+            self.yield_now().await;
             let now = self.parts.clock.mono();
             let mut looked = self.looked.get();
             if bell.take_task_woken() || now.micros_since(looked.pass) >= PASS_US || breathing() {
@@ -56,16 +58,18 @@ impl<M: Machine> Pump<M> {
             }
             let stay = !more && !bell.is_rung();
             if looked.passes > 0 {
-                let before = tasks_run();
                 breathe().await;
-                looked.passes = if tasks_run() - before <= 1 { looked.passes - 1 } else { QUIET_PASSES };
+                // Counted since it was asked the last time, at the end of each run over all that was ready.
+                let run = glommio::executor().executor_stats().tasks_executed();
+                looked.passes = if run <= looked.waits + 1 { looked.passes - 1 } else { QUIET_PASSES };
+                looked.waits = 0;
                 looked.pass = self.parts.clock.mono();
                 self.looked.set(looked);
             }
             if !stay || looked.passes > 0 {
                 if now.micros_since(looked.sockets) >= LOOK_US {
                     self.look(watch, Duration::ZERO, now);
-                    yield_now().await;
+                    self.yield_now().await;
                 }
                 if !stay {
                     return;
@@ -86,6 +90,21 @@ impl<M: Machine> Pump<M> {
                 bell.wake_up();
             }
         }
+    }
+
+    /// Lets the other tasks of this queue run that are ready.
+    async fn yield_now(&self) {
+        let mut yielded = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut yielded, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+        let looked = self.looked.get();
+        self.looked.set(Looked { waits: looked.waits + 1, ..looked });
     }
 
     fn look(&self, watch: &Watch, time: Duration, now: Moment) {
@@ -147,22 +166,4 @@ impl<M: Machine> Pump<M> {
             core.timer = Some((deadline, Timer::new(Duration::from_micros(wait))));
         }
     }
-}
-
-/// How many tasks the executor has run.
-fn tasks_run() -> u64 {
-    glommio::executor().executor_stats().tasks_executed()
-}
-
-/// Lets the other tasks of this queue run that are ready.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
