@@ -18,6 +18,7 @@ mod pump;
 pub mod seam;
 mod sends;
 pub mod stall;
+mod watch;
 
 pub use gateway::Gateway;
 pub use launch::{LaunchError, LaunchSettings, Parts, Pinning, Server, ShardHandle, Work, breathe, launch};
