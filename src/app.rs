@@ -182,6 +182,7 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
         spin_us: settings.runtime.spin_us,
         pace_ms: settings.runtime.pace_ms,
         send_batch: settings.runtime.send_batch,
+        handshake_us: settings.runtime.handshake_us,
         pool_threads: settings.runtime.blocking_threads,
         ..LaunchSettings::default()
     };

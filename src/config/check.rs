@@ -176,6 +176,7 @@ fn read(r: &mut Reader<'_>) -> Settings {
         spin_us: r.number("runtime.spin_us", 0, 0..=1_000_000),
         pace_ms: r.number("runtime.pace_ms", 40, 0..=1_000),
         send_batch: r.number("runtime.send_batch", 256, 0..=1024),
+        handshake_us: r.number("runtime.handshake_us", 1_000, 0..=100_000),
         blocking_threads: r.number("runtime.blocking_threads", 2, 1..=64),
     };
     let test = Test { echo: r.flag("test.echo", false) };

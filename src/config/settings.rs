@@ -254,6 +254,8 @@ pub struct Runtime {
     pub pace_ms: u64,
     /// Writes that go to the kernel together at most; 0: one by one.
     pub send_batch: usize,
+    /// How long handshakes and requests are worked on before those who talk have their turn, in microseconds; 0: no bound.
+    pub handshake_us: u64,
     /// Threads for what takes long (argon2, key sets).
     pub blocking_threads: usize,
 }

@@ -104,6 +104,8 @@ pub struct ShellCounters {
     pub handshakes: u64,
     /// TLS handshakes that failed.
     pub handshakes_failed: u64,
+    /// Handshakes and requests that wait for a portion of the core now.
+    pub requests_waiting: u64,
     /// HTTP requests answered, by status.
     pub http_requests: BTreeMap<u16, u64>,
     /// Turns of the pump.

@@ -149,6 +149,9 @@ fn connections(text: &mut Text, shards: &Shards<'_>) {
             closed.sample(&[("shard", shard), ("reason", reason)], *count);
         }
     }
+    shards.shell(text, "causerie_requests_waiting", Gauge, "Handshakes and requests that wait for a portion.", |s| {
+        s.requests_waiting
+    });
     shards.shell(text, "causerie_tls_handshakes_total", Counter, "TLS handshakes finished.", |s| s.handshakes);
     shards.shell(text, "causerie_tls_handshakes_failed_total", Counter, "TLS handshakes that failed.", |s| {
         s.handshakes_failed

@@ -18,6 +18,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::limits::Place;
 use super::stream::{self, HandshakeFailure};
 use crate::runtime::launch::Held;
+use crate::runtime::portions::{Waited, step};
 
 use super::{Scratch, ShardContext, SharedScratch, Site, http, socket};
 
@@ -84,7 +85,12 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 
 /// Accepts and serves on this shard until its gate is closed; connections go on in tasks of their own. To be spawned into
 /// `shard.requests`.
-pub async fn serve(bound: Bound, site: Site, shard: ShardContext) {
+pub fn serve(bound: Bound, site: Site, shard: ShardContext) -> impl Future<Output = ()> + 'static {
+    let portions = Rc::clone(&shard.portions);
+    portions.task(Waited::default(), accept(bound, site, shard))
+}
+
+async fn accept(bound: Bound, site: Site, shard: ShardContext) {
     let Ok(twin) = bound.socket.try_clone() else {
         return tracing::error!(address = %bound.address, "no file descriptor is left for listening; see the limit of open files");
     };
@@ -127,12 +133,22 @@ pub async fn serve(bound: Bound, site: Site, shard: ShardContext) {
         };
         let seat = Seat { _place: place, _held: shard.hold.as_ref().map(|hold| hold()) };
         let _ = tcp.set_nodelay(true);
-        let connection =
-            connection(tcp, peer, seat, permit, site.clone(), shard.clone(), Rc::clone(&scratch), Rc::clone(&crowd));
-        if let Ok(task) = glommio::spawn_local_into(connection, shard.requests) {
+        let waited = Waited::default();
+        let connection = connection(
+            tcp,
+            peer,
+            seat,
+            permit,
+            site.clone(),
+            shard.clone(),
+            Rc::clone(&scratch),
+            Rc::clone(&crowd),
+            waited.clone(),
+        );
+        if let Ok(task) = glommio::spawn_local_into(shard.portions.task(waited, connection), shard.requests) {
             task.detach();
         }
-        glommio::yield_if_needed().await;
+        step().await;
     }
 }
 
@@ -172,11 +188,13 @@ async fn connection(
     shard: ShardContext,
     scratch: SharedScratch,
     crowd: Rc<Crowd>,
+    waited: Waited,
 ) {
     let settings = &site.settings;
     let shaken = {
         let shake = std::pin::pin!(stream::handshake(tcp, site.certs.server_config(), &scratch));
-        let patience = std::pin::pin!(patience(&crowd, settings.handshake_time, settings.crowded_handshake_time));
+        let patience =
+            std::pin::pin!(patience(&crowd, &waited, settings.handshake_time, settings.crowded_handshake_time));
         match select(shake, patience).await {
             Either::Left((shaken, _)) => Some(shaken),
             Either::Right(_) => None,
@@ -209,15 +227,47 @@ async fn connection(
     }
 }
 
-/// Ends when a handshake has had its time: less of it while others wait for its place.
-async fn patience(crowd: &Rc<Crowd>, whole: Duration, crowded: Duration) {
-    let begun = Instant::now();
+/// Ends when a handshake has had its time: less of it while others wait for its place. What it waits for the shard does not count.
+async fn patience(crowd: &Rc<Crowd>, waited: &Waited, whole: Duration, crowded: Duration) {
+    let (begun, before) = (Instant::now(), waited.so_far());
     let tick = CROWD_TICK.min(crowded).min(whole);
     loop {
         glommio::timer::sleep(tick).await;
         let limit = if crowd.full() { crowded } else { whole };
-        if begun.elapsed() >= limit {
+        if begun.elapsed() >= limit + (waited.so_far() - before) {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use glommio::{LocalExecutorBuilder, Placement};
+
+    use super::*;
+
+    #[test]
+    fn what_a_handshake_waits_for_the_shard_is_not_its_peers_time() {
+        let executor = LocalExecutorBuilder::new(Placement::Unbound).io_memory(1 << 20).make().expect("an executor");
+        let limit = Duration::from_millis(20);
+        let lasted = |stood: Option<Duration>| {
+            executor.run(async move {
+                let crowd = Rc::new(Crowd { places: Rc::new(Semaphore::new(1)) });
+                let waited = Waited::default();
+                // Before the handshake began: that one does not count.
+                waited.add(Duration::from_hours(1));
+                let patience = std::pin::pin!(patience(&crowd, &waited, limit, limit));
+                let meanwhile = std::pin::pin!(async {
+                    if let Some(stood) = stood {
+                        glommio::timer::sleep(limit / 4).await;
+                        waited.add(stood);
+                    }
+                    glommio::timer::sleep(limit * 10).await;
+                });
+                matches!(select(patience, meanwhile).await, Either::Right(_))
+            })
+        };
+        assert!(!lasted(None), "a peer that says nothing is given up");
+        assert!(lasted(Some(Duration::from_hours(1))));
     }
 }

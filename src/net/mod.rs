@@ -36,6 +36,7 @@ use crate::metrics::counters::ShellCounters;
 use crate::runtime::gate::Gate;
 use crate::runtime::launch::{Held, ShardHandle, Work};
 use crate::runtime::port::Port;
+use crate::runtime::portions::Portions;
 
 /// What the transport may be told. The defaults are those of `config/default.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +110,8 @@ pub struct ShardContext {
     pub sockets: TaskQueueHandle,
     /// For handshakes and HTTP.
     pub requests: TaskQueueHandle,
+    /// How much of that is done in a row.
+    pub portions: Rc<Portions>,
     /// The end of accepting; connections kept alive end after the request they are at.
     pub gate: Gate,
     /// What the shell counts on this shard.
@@ -124,6 +127,7 @@ impl From<&ShardHandle> for ShardContext {
             port: Rc::clone(&shard.port),
             sockets: shard.queue(Work::Live),
             requests: shard.queue(Work::Handshake),
+            portions: Rc::clone(&shard.portions),
             gate: shard.gate.clone(),
             counters: Rc::clone(&shard.shell),
             hold: Some(Rc::new(move || holder.hold())),

@@ -191,7 +191,8 @@ pub(crate) fn open(
     settings: Arc<Settings>,
     seat: Seat,
 ) -> impl Future<Output = ()> + 'static {
-    let Upgraded { io, scratch, early, upgrade } = upgraded;
+    let Upgraded { mut io, scratch, early, upgrade } = upgraded;
+    io.watched = shard.port.watch(io.tcp.as_raw_fd());
     let conn = Rc::new(Conn {
         io: RefCell::new(Some(io)),
         scratch,

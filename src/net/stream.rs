@@ -19,6 +19,7 @@ use rustls::ServerConfig;
 use super::http::Activity;
 use super::tls::{Tls, TlsError};
 use super::{SharedScratch, within};
+use crate::runtime::port::Watched;
 
 /// Above this many kept bytes nothing more is taken.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
@@ -28,6 +29,8 @@ const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// A socket and its TLS state; what HTTP and WebSocket are spoken over.
 #[derive(Debug)]
 pub(crate) struct Io {
+    /// How it is read from, once it is a WebSocket. Dropped before the socket.
+    pub(crate) watched: Option<Watched>,
     pub(crate) tcp: TcpStream,
     pub(crate) tls: Tls,
     /// Ciphertext that the kernel has not taken yet; unallocated when empty.
@@ -94,6 +97,13 @@ impl Io {
         self.push(&scratch.out)
     }
 
+    fn poll_recv(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        match &self.watched {
+            Some(watched) => watched.poll_read(cx, into),
+            None => Pin::new(&mut self.tcp).poll_read(cx, into),
+        }
+    }
+
     /// Reads once; appends what was decrypted to `plain`. `Ready(0)`: the peer sends no more. Answers the bytes of ciphertext read.
     pub(crate) fn poll_read(
         &mut self,
@@ -103,7 +113,7 @@ impl Io {
     ) -> Poll<io::Result<usize>> {
         let mut scratch = scratch.borrow_mut();
         let scratch = &mut *scratch;
-        let read = ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut scratch.cipher))?;
+        let read = ready!(self.poll_recv(cx, &mut scratch.cipher))?;
         if read == 0 {
             self.eof = true;
             return Poll::Ready(Ok(0));
@@ -140,7 +150,7 @@ impl Io {
             let mut scratch = scratch.borrow_mut();
             let mut seen = 0;
             while seen < LINGER_BYTES_MAX {
-                match ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut scratch.cipher)) {
+                match ready!(self.poll_recv(cx, &mut scratch.cipher)) {
                     Ok(0) | Err(_) => break,
                     Ok(read) => seen += read,
                 }
@@ -188,7 +198,7 @@ pub(crate) async fn handshake(
     config: Arc<ServerConfig>,
     scratch: &SharedScratch,
 ) -> Result<TlsStream, HandshakeFailure> {
-    let mut io = Io { tcp, tls: Tls::new(config)?, kept: Vec::new(), kept_from: 0, eof: false };
+    let mut io = Io { watched: None, tcp, tls: Tls::new(config)?, kept: Vec::new(), kept_from: 0, eof: false };
     let mut plain = Vec::new();
     loop {
         let read = std::future::poll_fn(|cx| {

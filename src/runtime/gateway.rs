@@ -2,8 +2,11 @@
 //!
 //! Promises that no call hangs: a full queue is `busy`, a shard or store that is gone is `draining` or unavailable.
 
+use std::cell::OnceCell;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use futures_channel::oneshot;
 use futures_util::future::join_all;
@@ -22,6 +25,54 @@ use super::seam::StorePort;
 
 /// What `busy` tells to wait, in milliseconds.
 const BUSY_RETRY_MS: u64 = 1000;
+
+thread_local! {
+    /// The mailbox of the shard that runs on this thread.
+    static HERE: OnceCell<Arc<Mailbox>> = const { OnceCell::new() };
+}
+
+/// This thread runs the shard with this mailbox.
+pub(super) fn here(mailbox: &Arc<Mailbox>) {
+    HERE.with(|here| {
+        // One shard a thread, ever.
+        let _ = here.set(mailbox.clone());
+    });
+}
+
+/// Wakes a task of a shard from another thread. The shard may sleep where its executor does not know of it, so its bell is rung too.
+struct WakeShard {
+    task: Waker,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Wake for WakeShard {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.task.wake_by_ref();
+        self.mailbox.bell.ring_for_task();
+    }
+}
+
+/// Something that another thread completes, awaited on a shard (or anywhere else).
+struct OnShard<F>(F);
+
+impl<F: Future + Unpin> Future for OnShard<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mailbox = HERE.with(|here| here.get().cloned());
+        match mailbox {
+            Some(mailbox) => {
+                let waker = Waker::from(Arc::new(WakeShard { task: cx.waker().clone(), mailbox }));
+                Pin::new(&mut self.0).poll(&mut Context::from_waker(&waker))
+            }
+            None => Pin::new(&mut self.0).poll(cx),
+        }
+    }
+}
 
 /// A handle to the running server. Cheap to clone; its futures need no runtime of their own.
 #[derive(Clone)]
@@ -94,7 +145,7 @@ impl Gateway {
             NotAsked::Full => busy(),
             NotAsked::Gone => draining(),
         })?;
-        answered.await.unwrap_or_else(|_| Err(draining()))
+        OnShard(answered).await.unwrap_or_else(|_| Err(draining()))
     }
 
     /// Asks the owner of a room.
@@ -155,7 +206,7 @@ impl Gateway {
         if called.is_err() {
             return Err(Failure::Unavailable("the queue of the store is full".to_owned()));
         }
-        result.await.map_err(|_| Failure::Unavailable("the store has stopped".to_owned()))
+        OnShard(result).await.map_err(|_| Failure::Unavailable("the store has stopped".to_owned()))
     }
 
     /// The store itself, for its keyed hashes ([`Backend::name_key`], [`Backend::pair_key`]). Never call its blocking verbs on a shard.
@@ -171,7 +222,7 @@ impl Gateway {
     pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
         let (done, result) = oneshot::channel();
         self.inner.pool.run(move || drop(done.send(work()))).map_err(|_| busy())?;
-        result.await.map_err(|_| Refusal::new(Code::Internal))
+        OnShard(result).await.map_err(|_| Refusal::new(Code::Internal))
     }
 
     /// Both clocks, read now.

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroUsize;
+use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Once, mpsc};
@@ -18,6 +19,7 @@ use crate::base::time::Now;
 use crate::metrics::counters::ShellCounters;
 use crate::shard::Placement;
 use crate::store::Backend;
+use crate::store::driver::priority;
 
 use super::clock::Clock;
 use super::gate::Gate;
@@ -25,9 +27,11 @@ use super::gateway::{Gateway, GatewayParts};
 use super::mesh::{Mailbox, Mesh, Order};
 use super::pool::Pool;
 use super::port::Port;
+use super::portions::Portions;
 use super::pump::{LocalPort, Pump, PumpParts};
 use super::seam::{Machine, StorePort};
 use super::stall::Watchdog;
+use super::watch::making_rings;
 
 /// Memory that each executor registers with the kernel. The default of 10 MiB does not fit into the usual 8 MiB of lockable memory.
 const IO_MEMORY: usize = 1024 * 1024;
@@ -59,8 +63,22 @@ async fn heartbeat(every: Duration) {
 /// Lets all other tasks of this shard run that are ready, and the executor look at its sockets. For tasks that do much in a row: after
 /// each few hundred microseconds of work. (`yield_now` lets other tasks run, but nobody looks at the sockets.)
 pub async fn breathe() {
+    /// Counts who is in it.
+    struct In;
+    impl Drop for In {
+        fn drop(&mut self) {
+            BREATHING.set(BREATHING.get() - 1);
+        }
+    }
+    BREATHING.set(BREATHING.get() + 1);
+    let _in = In;
     // Timers are looked at after the sockets, and not before nothing else is ready.
     glommio::timer::sleep(Duration::from_micros(1)).await;
+}
+
+/// Whether a task of this shard is in [`breathe`].
+pub(super) fn breathing() -> bool {
+    BREATHING.get() > 0
 }
 
 /// On which cores the shards run.
@@ -91,6 +109,8 @@ pub struct LaunchSettings {
     pub pace_ms: u64,
     /// Writes that a shard hands to the kernel together at most. 0: one by one.
     pub send_batch: usize,
+    /// How long handshakes and requests are worked on before those who talk have their turn, in microseconds. 0: as long as there are any.
+    pub handshake_us: u64,
     /// Threads for argon2 and the like.
     pub pool_threads: usize,
     /// Work that may wait for them.
@@ -106,6 +126,7 @@ impl Default for LaunchSettings {
             spin_us: 0,
             pace_ms: 40,
             send_batch: 256,
+            handshake_us: 1000,
             pool_threads: 2,
             pool_waiting: 256,
         }
@@ -195,6 +216,8 @@ pub struct ShardHandle {
     pub shell: Rc<RefCell<ShellCounters>>,
     /// Closed when the server is about to stop: accept nothing new, end idle HTTP connections.
     pub gate: Gate,
+    /// Handshakes and requests are done in these.
+    pub portions: Rc<Portions>,
     queues: Queues,
     mailbox: Arc<Mailbox>,
 }
@@ -264,6 +287,7 @@ impl Server {
 
 thread_local! {
     static ON_SHARD: Cell<bool> = const { Cell::new(false) };
+    static BREATHING: Cell<u64> = const { Cell::new(0) };
 }
 
 /// A panic on a shard ends the process at once. Not by unwinding: dropping an executor in a panic may hang or abort.
@@ -341,11 +365,14 @@ where
         let settings = settings.clone();
         let run = move || {
             ON_SHARD.set(true);
-            match executor(n, cpu, &settings) {
+            priority::slice(priority::Slice::Shard);
+            let (made, rings) = making_rings(|| executor(n, cpu, &settings));
+            match made {
                 Ok(executor) => {
+                    super::gateway::here(&mailbox);
                     executor.run(async {
                         let _ = begun.send(Ok(()));
-                        shard(ShardId(n), mailbox, gateway, &settings, &*machine, &*start, &started).await;
+                        shard(ShardId(n), mailbox, rings, gateway, &settings, &*machine, &*start, &started).await;
                     });
                 }
                 Err(why) => {
@@ -402,9 +429,11 @@ fn executor(shard: u16, cpu: Cpu, settings: &LaunchSettings) -> Result<LocalExec
         .map_err(|why| why.to_string())
 }
 
+#[allow(clippy::too_many_arguments)]
 async fn shard<M, F, S, Fut>(
     id: ShardId,
     mailbox: Arc<Mailbox>,
+    rings: Vec<RawFd>,
     gateway: Gateway,
     settings: &LaunchSettings,
     machine: &F,
@@ -431,8 +460,11 @@ async fn shard<M, F, S, Fut>(
         stall_ms: settings.stall_ms,
         pace_ms: settings.pace_ms,
         send_batch: settings.send_batch,
+        spin_us: settings.spin_us,
+        rings,
     };
     let pump = Pump::new(machine(id, clock.now()), parts);
+    let watching = pump.watching();
     let running = match glommio::spawn_local_into(pump.clone().run(), queues.live) {
         Ok(task) => task.detach(),
         Err(why) => {
@@ -441,9 +473,13 @@ async fn shard<M, F, S, Fut>(
         }
     };
     let port = Rc::new(LocalPort(pump));
-    let handle = ShardHandle { id, port, gateway, shell, gate, queues, mailbox };
-    for every in HEARTBEATS {
-        handle.spawn(Work::Background, heartbeat(every));
+    let portions = Portions::new(settings.handshake_us, shell.clone());
+    let handle = ShardHandle { id, port, gateway, shell, gate, portions: portions.clone(), queues, mailbox };
+    handle.spawn(Work::Live, portions.open());
+    if !watching {
+        for every in HEARTBEATS {
+            handle.spawn(Work::Background, heartbeat(every));
+        }
     }
     let result = start(handle).await.map_err(|why| LaunchError::Start { shard: id.0, why });
     let failed = result.is_err();

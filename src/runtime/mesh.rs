@@ -4,8 +4,9 @@
 //! wake one task, with one wake however much was put in before it ran; nothing that was put in before the wake is overlooked.
 //! Does not decide what happens to a batch that found no place: the shard does.
 
-use std::sync::Arc;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 use atomic_waker::AtomicWaker;
@@ -28,14 +29,63 @@ const ASKS_WAITING: usize = 1024;
 pub struct Doorbell {
     rung: AtomicBool,
     waker: AtomicWaker,
+    /// Rings where the shard sleeps in its [`Watch`](super::watch::Watch).
+    wire: OnceLock<OwnedFd>,
+    /// It does so now, or is about to.
+    asleep: AtomicBool,
+    /// A task of the shard's executor was woken from another thread.
+    task_woken: AtomicBool,
 }
 
 impl Doorbell {
     /// Says that there is something to look at. Put it where it will be seen first, then ring. Cheap when already rung.
     pub fn ring(&self) {
-        if !self.rung.swap(true, Ordering::AcqRel) {
+        // In one order with `fall_asleep`: one of the two sees the other.
+        if !self.rung.swap(true, Ordering::SeqCst) {
+            if self.asleep.swap(false, Ordering::SeqCst)
+                && let Some(wire) = self.wire.get()
+            {
+                // Fails only when it was written to 2^64 times.
+                let _ = rustix::io::write(wire, &1u64.to_ne_bytes());
+            }
             self.waker.wake();
         }
+    }
+
+    /// Rings because a task of the shard's executor was woken, which then looks for such tasks.
+    pub fn ring_for_task(&self) {
+        self.task_woken.store(true, Ordering::SeqCst);
+        self.ring();
+    }
+
+    /// Whether a task was woken from another thread since the last call.
+    pub(super) fn take_task_woken(&self) -> bool {
+        self.task_woken.load(Ordering::Relaxed) && self.task_woken.swap(false, Ordering::SeqCst)
+    }
+
+    /// Something that a sleeper can watch, which becomes readable when a sleeping shard is rung for.
+    pub(super) fn wire(&self) -> std::io::Result<BorrowedFd<'_>> {
+        if self.wire.get().is_none() {
+            let flags = rustix::event::EventfdFlags::NONBLOCK | rustix::event::EventfdFlags::CLOEXEC;
+            // Only the shard itself comes here.
+            let _ = self.wire.set(rustix::event::eventfd(0, flags)?);
+        }
+        self.wire.get().map(|wire| wire.as_fd()).ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    }
+
+    /// Before sleeping in a watch. Answers `false` when it was rung: then there is to be no sleep.
+    pub(super) fn fall_asleep(&self) -> bool {
+        self.asleep.store(true, Ordering::SeqCst);
+        let may = !self.rung.load(Ordering::SeqCst);
+        if !may {
+            self.asleep.store(false, Ordering::SeqCst);
+        }
+        may
+    }
+
+    /// After that sleep.
+    pub(super) fn wake_up(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
     }
 
     /// Whether it was rung since the last [`Doorbell::answer`].

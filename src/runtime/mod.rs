@@ -13,10 +13,12 @@ pub mod mesh;
 mod pace;
 pub mod pool;
 pub mod port;
+pub mod portions;
 mod pump;
 pub mod seam;
 mod sends;
 pub mod stall;
+mod watch;
 
 pub use gateway::Gateway;
 pub use launch::{LaunchError, LaunchSettings, Parts, Pinning, Server, ShardHandle, Work, breathe, launch};

@@ -7,6 +7,8 @@ use std::rc::Rc;
 use crate::base::{Close, ConnId};
 use crate::shard::Opened;
 
+pub use super::watch::Watched;
+
 /// What the pump asks of one open WebSocket. Implemented by `net`; called on the shard's own core only.
 pub trait Socket {
     /// Sends these bytes (whole WebSocket frames of the server, not masked, not yet encrypted) in one TLS record where they fit
@@ -50,6 +52,13 @@ pub trait Port {
     /// # Errors
     /// The code to close with.
     fn open(&self, opened: Opened, socket: Rc<dyn Socket>) -> Result<ConnId, Close>;
+
+    /// Watches a socket's descriptor for its task, which is cheaper than the executor's way. It stays open as long as what is answered.
+    /// `None`: that cannot be had here.
+    fn watch(&self, socket: RawFd) -> Option<Watched> {
+        let _ = socket;
+        None
+    }
 
     /// A complete text message came in. Answers `false` when so much of this connection is waiting to be handled that the task
     /// should not read further before [`Port::caught_up`].

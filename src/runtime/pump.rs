@@ -5,16 +5,15 @@
 //! run; with nothing left the pump sleeps until the bell, or the machine's next deadline. Promises that no source starves another,
 //! that one write a connection and turn leaves, and that what did not fit a lane or the store comes back as an input. Decides nothing.
 
+mod resting;
 mod writing;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
-use std::future::poll_fn;
+use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
 
 use futures_channel::oneshot;
 use glommio::timer::Timer;
@@ -36,6 +35,8 @@ use super::port::{Port, Socket};
 use super::seam::{Machine, StorePort};
 use super::sends::Sends;
 use super::stall::{Kind, Tally};
+use super::watch::{Watch, Watched};
+use resting::Looked;
 use writing::Sending;
 
 /// Inputs are handled for so long in one turn, in microseconds, before what follows from them is carried out.
@@ -73,6 +74,10 @@ pub struct PumpParts {
     pub pace_ms: u64,
     /// See [`super::LaunchSettings::send_batch`].
     pub send_batch: usize,
+    /// See [`super::LaunchSettings::spin_us`].
+    pub spin_us: u64,
+    /// The rings of this shard's executor; empty when they are not known: then it sleeps in its own way.
+    pub rings: Vec<RawFd>,
 }
 
 /// The pump of one shard.
@@ -82,6 +87,9 @@ pub struct Pump<M> {
     core: RefCell<Core<M>>,
     stop: Cell<bool>,
     draining: Cell<bool>,
+    /// Where it sleeps, if not as the executor does.
+    watch: Option<Watch>,
+    looked: Cell<Looked>,
 }
 
 struct Core<M> {
@@ -137,6 +145,10 @@ impl<M: Machine> Pump<M> {
     /// A pump that has not run yet.
     pub fn new(machine: M, parts: PumpParts) -> Rc<Self> {
         let inbox = Rc::new(Inbox::new(parts.mailbox.clone()));
+        let watch =
+            (!parts.rings.is_empty()).then(|| Watch::new(parts.mailbox.bell.wire()?, &parts.rings)).and_then(|made| {
+                made.inspect_err(|why| tracing::warn!(%why, "no watch over the sockets: they cost more")).ok()
+            });
         let core = Core {
             machine,
             effects: Effects::default(),
@@ -154,7 +166,20 @@ impl<M: Machine> Pump<M> {
             durable: Vec::new(),
         };
         let core = RefCell::new(core);
-        Rc::new(Self { parts, inbox, core, stop: Cell::new(false), draining: Cell::new(false) })
+        Rc::new(Self {
+            parts,
+            inbox,
+            core,
+            stop: Cell::new(false),
+            draining: Cell::new(false),
+            watch,
+            looked: Cell::new(Looked::NEVER),
+        })
+    }
+
+    /// Whether it sleeps in a watch of its own, and so ends every sleep of the executor.
+    pub fn watching(&self) -> bool {
+        self.watch.is_some()
     }
 
     /// Runs until [`Order::Stop`].
@@ -164,7 +189,9 @@ impl<M: Machine> Pump<M> {
             if self.stop.get() {
                 break;
             }
-            if more || !self.sleep().await {
+            if let Some(watch) = &self.watch {
+                self.rest_watching(watch, more).await;
+            } else if more || !self.sleep().await {
                 // Work is left; all others and the sockets have their turn first.
                 breathe().await;
             }
@@ -304,6 +331,7 @@ impl<M: Machine> Pump<M> {
     }
 
     fn obey(&self, order: Order, mut handle: impl FnMut(Input)) {
+        self.others_woken();
         match order {
             Order::Keys(verifier) => handle(Input::Keys(verifier)),
             Order::Drain { window_ms } => {
@@ -355,6 +383,7 @@ impl<M: Machine> Pump<M> {
         }
         for (id, mut answer) in core.effects.answers.drain(..) {
             some = true;
+            self.others_woken();
             if let Ok(AskAnswer::Metrics(snapshot)) = &mut answer {
                 snapshot.shard = parts.id.0;
                 snapshot.shell = parts.shell.borrow().clone();
@@ -377,44 +406,6 @@ impl<M: Machine> Pump<M> {
         }
         if some {
             tally.add(Kind::Effects, parts.clock.mono().micros_since(before));
-        }
-    }
-
-    /// Sleeps until the bell is rung or the next deadline is there. Answers `false` when there was no need to sleep: the caller
-    /// must let others run, or a bell that is rung all the time would keep the core.
-    async fn sleep(&self) -> bool {
-        self.rest();
-        let bell = &self.parts.mailbox.bell;
-        self.set_timer();
-        let mut slept = false;
-        poll_fn(|cx| {
-            bell.leave(cx.waker());
-            if bell.is_rung() {
-                return Poll::Ready(());
-            }
-            let core = &mut *self.core.borrow_mut();
-            if let Some((_, timer)) = &mut core.timer
-                && Pin::new(timer).poll(cx).is_ready()
-            {
-                core.timer = None;
-                return Poll::Ready(());
-            }
-            slept = true;
-            Poll::Pending
-        })
-        .await;
-        bell.take_back();
-        slept
-    }
-
-    /// A timer that rings too early is left as it is: one needless turn is cheaper than a new timer each turn.
-    fn set_timer(&self) {
-        let core = &mut *self.core.borrow_mut();
-        let paced = core.paced.front().map(|&(due, _)| due);
-        let Some(deadline) = core.machine.next_deadline().into_iter().chain(paced).min() else { return };
-        if core.timer.as_ref().is_none_or(|(at, _)| *at > deadline) {
-            let wait = deadline.micros_since(self.parts.clock.mono());
-            core.timer = Some((deadline, Timer::new(Duration::from_micros(wait))));
         }
     }
 
@@ -455,6 +446,10 @@ impl<M: Machine> Port for LocalPort<M> {
         // What follows from it is carried out in the next turn; the deadline may have moved as well.
         pump.parts.mailbox.bell.ring();
         Ok(conn)
+    }
+
+    fn watch(&self, socket: RawFd) -> Option<Watched> {
+        self.0.watch.as_ref()?.add(socket)
     }
 
     fn text(&self, conn: ConnId, text: String) -> bool {

@@ -13,6 +13,8 @@ use std::os::fd::{BorrowedFd, RawFd};
 use io_uring::{IoUring, opcode, types};
 use rustix::net::SendFlags;
 
+use super::watch::making_rings;
+
 /// Bytes in the buffer from which on a batch counts as full, however few sends it has.
 const FULL_BYTES: usize = 256 * 1024;
 /// A buffer that grew beyond this gives its memory back.
@@ -39,7 +41,7 @@ pub(super) struct Sends {
 impl Sends {
     /// Batches of at most `most` sends; 0: none are made, [`Sends::enabled`] says so.
     pub(super) fn new(most: usize) -> Self {
-        let ring = (most > 0).then(|| ring(most)).and_then(|made| {
+        let ring = (most > 0).then(|| making_rings(|| ring(most)).0).and_then(|made| {
             made.inspect_err(|why| tracing::warn!(%why, "no ring for sends: they go one by one")).ok()
         });
         Self { ring, buffer: Vec::new(), entries: Vec::new(), most }

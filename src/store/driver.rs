@@ -6,6 +6,7 @@
 //! when it began); every accepted job is answered exactly once, also when the backend panics; a full queue answers
 //! [`Full`] at once. Answers are called on the driver's threads and must be short.
 
+pub mod priority;
 mod queue;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +21,9 @@ use self::queue::Queue;
 use super::{Answer, Backend, Failure, Outcome, Query, Write};
 use crate::metrics::counters::Latency;
 use crate::shard::{StoreOp, StoreResult};
+
+/// Needs a right that most processes do not have; without it everything works, with a longer tail.
+const WRITER_NICE: i32 = -5;
 
 /// How an answer leaves. Called once, on a thread of the driver; a short call that does not block.
 pub type Done = Box<dyn FnOnce(StoreResult) + Send>;
@@ -169,7 +173,9 @@ impl Driver {
         let shared = Arc::clone(&self.shared);
         let writer = std::thread::Builder::new().name("store-writer".to_owned());
         self.keep(writer.spawn(move || {
-            prefer_this_thread();
+            // When the cores are busy, the writer's turn decides how long everybody waits for an ack.
+            priority::nice(WRITER_NICE);
+            priority::slice(priority::Slice::Writer);
             shared.write_batches();
         })?);
         for n in 0..self.shared.settings.readers.max(1) {
@@ -358,15 +364,6 @@ fn weight(write: &Write) -> usize {
         // Reads and removes about this much for every event.
         Write::Trim { limit, .. } => 64 + limit.saturating_mul(256),
         Write::Setting { name, value } => 64 + name.len() + value.as_ref().map_or(0, Vec::len),
-    }
-}
-
-/// When the cores are busy, the writer's turn decides how long everybody waits for an ack. Needs a right that most processes do
-/// not have; without it everything works, with a longer tail.
-fn prefer_this_thread() {
-    // On Linux a thread's id stands for that thread alone here.
-    if let Err(refused) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), -5) {
-        tracing::debug!("the store's writer keeps its normal priority: {refused}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use causerie::base::Close;
 use causerie::runtime::port::Sent;
-use causerie::runtime::{LaunchSettings, ShardHandle, Work};
+use causerie::runtime::{LaunchSettings, ShardHandle, Work, breathe};
 use glommio::timer::sleep;
 
 use crate::fake::{FakeSocket, opened};
@@ -220,7 +220,7 @@ fn writes_of_a_busy_shard(pace_ms: u64) -> usize {
             handle.port.text(conn, format!("say {n}"));
             handle.port.caught_up().await;
             // The next one is for the next turn.
-            sleep(Duration::from_micros(100)).await;
+            breathe().await;
         }
         until(|| socket.all().ends_with(&format!("|{}|", TEXTS - 1))).await;
         let all = socket.all();

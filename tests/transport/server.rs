@@ -16,6 +16,7 @@ use causerie::net::upgrade::Authenticating;
 use causerie::net::{Admission, Authenticator, CertSource, Certs, Settings, ShardContext, Site};
 use causerie::runtime::gate::Gate;
 use causerie::runtime::port::{Port, Sent, Socket};
+use causerie::runtime::portions::Portions;
 use causerie::shard::Opened;
 use glommio::{Latency, LocalExecutorBuilder, Placement, Shares};
 use uuid::Uuid;
@@ -122,6 +123,10 @@ pub struct Options {
     pub admission: Admission,
     /// Listeners on ports of their own, each on its own executor, with one certificate and one site.
     pub ports: usize,
+    /// See [`Portions::new`].
+    pub handshake_us: u64,
+    /// No second portion is opened before this is set.
+    pub open: Arc<AtomicBool>,
 }
 
 impl Default for Options {
@@ -131,6 +136,9 @@ impl Default for Options {
             router: axum::Router::new(),
             admission: Admission::new(1000, 1000),
             ports: 1,
+            // Less than a handshake takes: each waits for the next portion, and all for each other.
+            handshake_us: 50,
+            open: Arc::new(AtomicBool::new(true)),
         }
     }
 }
@@ -173,6 +181,7 @@ impl Server {
             addresses.push(bound.address());
             let (order, ordered) = channel();
             orders.push(order);
+            let open = Arc::clone(&options.open);
             let (site, tell, behind, refuse, stop) =
                 (site.clone(), tell.clone(), Arc::clone(&behind), Arc::clone(&refuse), Arc::clone(&stop));
             let executor = LocalExecutorBuilder::new(Placement::Unbound).io_memory(1 << 20).name(&format!("test-{n}"));
@@ -188,15 +197,25 @@ impl Server {
                 let queue =
                     |name| glommio::executor().create_task_queue(Shares::Static(100), Latency::NotImportant, name);
                 let gate = Gate::default();
+                let counters = Rc::new(RefCell::new(ShellCounters::default()));
+                let portions = Portions::new(options.handshake_us, Rc::clone(&counters));
                 let shard = ShardContext {
                     port,
                     sockets: queue("sockets"),
                     requests: queue("requests"),
+                    portions: Rc::clone(&portions),
                     gate: gate.clone(),
                     hold: None,
-                    counters: Rc::new(RefCell::new(ShellCounters::default())),
+                    counters,
                 };
                 let requests = shard.requests;
+                let opening = async move {
+                    while !open.load(Ordering::SeqCst) {
+                        glommio::timer::sleep(Duration::from_millis(2)).await;
+                    }
+                    portions.open().await;
+                };
+                glommio::spawn_local_into(opening, shard.sockets).unwrap().detach();
                 let serving = glommio::spawn_local_into(causerie::net::serve(bound, site, shard), requests).unwrap();
                 while !stop.load(Ordering::SeqCst) {
                     while let Ok(order) = ordered.try_recv() {

@@ -19,6 +19,7 @@ use super::opening::{PROBE_PAUSE, close, forget_pages, open_database, pour, prob
 use super::trouble::Trouble;
 use super::{Core, Layers, Opened, Sick, Writer, mark, overlay};
 use crate::store::Failure;
+use crate::store::driver::priority;
 
 /// So full is a file of the log when the other one is begun: the rest is for the batches that come before that.
 const TURN_AT: f64 = 0.75;
@@ -94,9 +95,7 @@ impl Filling {
 pub(super) fn start(core: &Arc<Core>) -> std::io::Result<JoinHandle<()>> {
     let core = Arc::clone(core);
     std::thread::Builder::new().name("store-filler".to_owned()).spawn(move || {
-        if let Err(refused) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
-            tracing::debug!("the thread that fills the database keeps its priority: {refused}");
-        }
+        priority::nice(NICE);
         while let Some((number, segment)) = core.filling.next() {
             let filled = catch_unwind(AssertUnwindSafe(|| core.fill(number, segment)));
             let filled =
