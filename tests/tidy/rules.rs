@@ -15,6 +15,7 @@ const LONG: &[(&str, &str)] = &[
 
 /// Files of tests that wait by time, with why nothing else can be waited for.
 const SLEEPERS: &[(&str, &str)] = &[
+    ("src/net/listener.rs", "a time limit is what is tested"),
     ("tests/support/mod.rs", "the one place: pauses between two looks, and times that the protocol itself demands"),
     ("tests/peers/peer.mjs", "a client's back-off, and what retry_after_ms says"),
     ("tests/peers/peer.py", "a client's back-off, and what retry_after_ms says"),

@@ -148,9 +148,10 @@ fn a_stopped_listener_takes_nobody_and_keeps_nobody() {
 fn many_that_come_at_once_all_get_in_although_each_is_done_in_portions() {
     // The smallest portion there is: each step of each handshake waits for its turn, in one line with all others.
     let server = Server::start(Options { router: hello(), handshake_us: 1, ..Options::default() });
+    let (address, config) = (server.address(), config(&server.certs.cert_path(), &[&rustls::version::TLS13]));
     std::thread::scope(|scope| {
         for _ in 0..32 {
-            scope.spawn(|| assert_eq!(ask(&mut tls(&server), HELLO).body, "hello"));
+            scope.spawn(|| assert_eq!(ask(&mut tls_with(address, &config).unwrap(), HELLO).body, "hello"));
         }
     });
     // And with nobody else there, one alone.
