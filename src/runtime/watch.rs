@@ -69,8 +69,10 @@ struct Table {
 
 impl Table {
     fn get(&self, data: u64) -> Option<&Rc<Entry>> {
-        let (age, index) = ((data >> 32) as u32, (data & u64::from(u32::MAX)) as usize);
-        (self.ages.get(index) == Some(&age)).then_some(())?;
+        let (age, index) = (u32::try_from(data >> 32).ok()?, usize::try_from(data & u64::from(u32::MAX)).ok()?);
+        if self.ages.get(index) != Some(&age) {
+            return None;
+        }
         self.entries.get(index)?.as_ref()
     }
 }
@@ -142,11 +144,8 @@ impl Watch {
         let ms = i64::try_from(ms).unwrap_or(i64::MAX).min(60_000);
         let time = Timespec { tv_sec: ms / 1000, tv_nsec: (ms % 1000) * 1_000_000 };
         let mut events = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
-        let events = match epoll::wait(&self.0.epoll, &mut events, Some(&time)) {
-            Ok((events, _)) => events,
-            // Work of a ring came up for this thread, or a signal.
-            Err(_) => return true,
-        };
+        // An error: work of a ring came up for this thread, or a signal.
+        let Ok((events, _)) = epoll::wait(&self.0.epoll, &mut events, Some(&time)) else { return true };
         let mut executor = false;
         for event in events {
             let (data, flags) = (event.data.u64(), event.flags);
