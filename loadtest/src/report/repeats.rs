@@ -32,6 +32,14 @@ pub fn compare(a: &Summary, b: &Summary) -> Repeats {
     if a.scenario_name != b.scenario_name {
         words.push(format!("careful: not the same scenario: {} / {}", a.scenario_name, b.scenario_name));
     }
+    // A summary does not hold its scenario; what was sent shows whether somebody changed it.
+    for sent in a.lines.iter().filter(|line| line.figure == "sent_per_second") {
+        let other = b.lines.iter().find(|line| line.phase == sent.phase && line.figure == sent.figure);
+        if let Some(other) = other.filter(|other| (other.median - sent.median).abs() > 0.05 * sent.median) {
+            let (before, after) = (short(sent.median), short(other.median));
+            words.push(format!("careful: not the same load in {}: {before} / {after} messages a second", sent.phase));
+        }
+    }
     let broken = b.passed * a.runs < a.passed * b.runs;
     if broken {
         words.push(format!("WORSE: {} of {} runs passed, before {} of {}", b.passed, b.runs, a.passed, a.runs));
@@ -147,6 +155,14 @@ mod tests {
         let same = compare(&runs(5, 1.0), &runs(6, 1.0));
         assert!(same.lines.iter().all(|(_, _, change)| *change == Change::Same), "{same}");
         assert!((chance(3, 3) - 0.1).abs() < 1e-9 && chance(4, 5) < CHANCE);
+    }
+
+    #[test]
+    fn another_load_is_warned_of() {
+        let (before, mut after) = (runs(5, 1.0), runs(5, 1.0));
+        assert_eq!(compare(&before, &after).words, [""; 0]);
+        after.lines.iter_mut().filter(|line| line.figure == "sent_per_second").for_each(|line| line.median *= 2.0);
+        assert!(compare(&before, &after).to_string().contains("careful: not the same load in talk"));
     }
 
     #[test]
