@@ -255,16 +255,16 @@ mod tests {
         let watched = watch.add(server.as_raw_fd()).unwrap();
         let count = Arc::new(Count(AtomicUsize::new(0)));
         let waker = Waker::from(count.clone());
-        let mut cx = Context::from_waker(&waker);
+        let cx = Context::from_waker(&waker);
         let mut buffer = [0; 16];
-        assert!(watched.poll_read(&mut cx, &mut buffer).is_pending());
+        assert!(watched.poll_read(&cx, &mut buffer).is_pending());
         for round in 1..=3 {
             client.write_all(b"hello").unwrap();
             while count.0.load(Ordering::SeqCst) < round {
                 assert!(!watch.wait(LONG));
             }
-            assert!(matches!(watched.poll_read(&mut cx, &mut buffer), Poll::Ready(Ok(5))));
-            assert!(watched.poll_read(&mut cx, &mut buffer).is_pending());
+            assert!(matches!(watched.poll_read(&cx, &mut buffer), Poll::Ready(Ok(5))));
+            assert!(watched.poll_read(&cx, &mut buffer).is_pending());
         }
         // More than the buffer takes: it goes on without another word.
         client.write_all(&[b'x'; 40]).unwrap();
@@ -274,7 +274,7 @@ mod tests {
         }
         let mut read = 0;
         loop {
-            match watched.poll_read(&mut cx, &mut buffer) {
+            match watched.poll_read(&cx, &mut buffer) {
                 Poll::Ready(Ok(0)) => break,
                 Poll::Ready(Ok(n)) => read += n,
                 other => panic!("{other:?}"),
