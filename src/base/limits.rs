@@ -52,10 +52,16 @@ pub const TIMELINE_EVENTS: usize = 128;
 pub const TIMELINE_BYTES: usize = 64 * 1024;
 /// Answered client ids that a room remembers before it asks the store.
 pub const ANSWERED_IDS: usize = 8192;
+/// Answered client ids that all rooms of a shard remember together.
+pub const ANSWERED_IDS_SHARD: usize = 524_288;
+/// Users of a room whose ids were forgotten for want of space and who are still told apart.
+pub const CROWDED_OUT_USERS: usize = 1024;
 /// Requests that wait for one room (or user) to be loaded.
 pub const WAITING_PER_ROOM_MAX: usize = 4096;
 /// A room or user that nobody used for this time leaves memory, in milliseconds.
 pub const REST_AFTER_MS: u64 = 10 * 60 * 1000;
+/// However much rests: what was used within this time stays, for what was written then may not be durable yet, in milliseconds.
+pub const REST_AT_LEAST_MS: u64 = 10 * 1000;
 /// Batches that one lane between two shards holds.
 pub const LANE_BATCHES: usize = 1024;
 /// Bytes that leave for one connection in one write at most.
@@ -70,6 +76,7 @@ const _: () =
 const _: () = assert!(HEARTBEAT_MS * 2 < SILENT_MS, "two pings must fit before silence is offline");
 const _: () =
     assert!(TIMELINE_BYTES >= 4 * CONTENT_CHARS_MAX + METADATA_BYTES_MAX, "one message must fit the timeline");
+const _: () = assert!(ANSWERED_IDS_SHARD >= 16 * ANSWERED_IDS, "a few busy rooms must not crowd out all others");
 const _: () = assert!(OUTBOX_RESERVE_BYTES >= FRAME_BYTES_MAX, "an error about a frame must fit beside it");
 const _: () = assert!(PRESENCE_NAMES_MAX <= ROOMS_PER_REQUEST_MAX, "presence of one room must fit one frame");
 
@@ -90,6 +97,10 @@ pub struct Limits {
     pub outbox_bytes: usize,
     /// Bytes waiting for all connections of one shard.
     pub outbox_budget_bytes: usize,
+    /// Bytes of recent events that one shard holds for resume and history.
+    pub timeline_budget_bytes: usize,
+    /// Bytes of users and rooms that nobody is connected to and that one shard holds all the same.
+    pub resting_bytes: usize,
     /// TLS handshakes under way on one shard.
     pub handshakes_per_shard: usize,
     /// Rooms of one user.
@@ -110,6 +121,8 @@ impl Default for Limits {
             connections_per_address: 16_000,
             outbox_bytes: 512 * 1024,
             outbox_budget_bytes: 512 * 1024 * 1024,
+            timeline_budget_bytes: 64 * 1024 * 1024,
+            resting_bytes: 64 * 1024 * 1024,
             handshakes_per_shard: 256,
             rooms_per_user: 2000,
             members_per_room: 20_000,

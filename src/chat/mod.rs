@@ -11,6 +11,7 @@ mod posting;
 pub mod presence;
 pub mod rate;
 pub mod reading;
+mod reads;
 pub mod room;
 mod settings;
 pub mod timeline;

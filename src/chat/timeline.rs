@@ -87,6 +87,29 @@ impl Timeline {
         self.events.clear();
         self.bytes = 0;
     }
+
+    /// Forgets everything and gives its memory back.
+    pub fn give_back(&mut self) {
+        *self = Self::default();
+    }
+
+    /// How many events are here.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// What they weigh ([`Event::weight`]), in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ fn read(r: &mut Reader<'_>) -> Settings {
     let data_dir = r.path("data.dir").unwrap_or_else(|| PathBuf::from("data"));
     let store = Store {
         kind: store_kind(r),
-        cache_bytes: r.number("store.cache_bytes", 256 << 20, 1 << 20..=1 << 40),
+        cache_bytes: r.number("store.cache_bytes", 16 << 20, 1 << 20..=1 << 40),
         readers: r.number("store.readers", 2, 1..=64),
     };
     let master_key = master_key(r);
@@ -357,6 +357,8 @@ fn limits(r: &mut Reader<'_>) -> Limits {
         handshakes_per_shard: r.number("limits.handshakes_per_shard", d.handshakes_per_shard, 1..=100_000),
         outbox_bytes: r.number("limits.outbox_bytes", d.outbox_bytes, 2 * FRAME_BYTES_MAX..=1 << 30),
         outbox_budget_bytes: r.number("limits.outbox_budget_bytes", d.outbox_budget_bytes, 1 << 20..=1 << 40),
+        timeline_budget_bytes: r.number("limits.timeline_budget_bytes", d.timeline_budget_bytes, 0..=1 << 40),
+        resting_bytes: r.number("limits.resting_bytes", d.resting_bytes, 0..=1 << 40),
         rooms_per_user: r.number("limits.rooms_per_user", d.rooms_per_user, 1..=100_000),
         members_per_room: r.number("limits.members_per_room", d.members_per_room, 2..=1_000_000),
     }

@@ -80,6 +80,14 @@ pub struct Counters {
     pub rooms_loaded: u64,
     /// Users in memory now.
     pub users_loaded: u64,
+    /// Events in timelines now.
+    pub timeline_events: u64,
+    /// What they weigh.
+    pub timeline_bytes: u64,
+    /// Answered client ids in memory now.
+    pub answered_ids: u64,
+    /// Bytes of users and rooms that nobody is connected to, about.
+    pub resting_bytes: u64,
     /// Store jobs in flight now.
     pub store_jobs: u64,
     /// Owner: frame taken → durable.

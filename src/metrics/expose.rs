@@ -246,6 +246,18 @@ fn memory(text: &mut Text, shards: &Shards<'_>) {
     shards.pure(text, "causerie_outbox_bytes", Gauge, "Bytes waiting for slow readers.", |c| c.outbox_bytes);
     shards.pure(text, "causerie_rooms_loaded", Gauge, "Rooms in memory.", |c| c.rooms_loaded);
     shards.pure(text, "causerie_users_loaded", Gauge, "Users in memory.", |c| c.users_loaded);
+    shards.pure(text, "causerie_timeline_events", Gauge, "Events of rooms that are at hand.", |c| c.timeline_events);
+    shards.pure(text, "causerie_timeline_bytes", Gauge, "Bytes of them (limits.timeline_budget_bytes).", |c| {
+        c.timeline_bytes
+    });
+    shards.pure(text, "causerie_answered_ids", Gauge, "Ids of sent messages that are remembered.", |c| c.answered_ids);
+    shards.pure(
+        text,
+        "causerie_resting_bytes",
+        Gauge,
+        "Bytes, about, of users and rooms that nobody is connected to (limits.resting_bytes).",
+        |c| c.resting_bytes,
+    );
     shards.pure(text, "causerie_store_jobs", Gauge, "Store jobs that this shard waits for.", |c| c.store_jobs);
     shards.shell(text, "causerie_inbox_depth", Gauge, "Batches waiting in lanes to this shard.", |s| s.inbox_depth);
 }
@@ -293,6 +305,15 @@ fn store(text: &mut Text, numbers: Option<&DriverNumbers>) {
     number("causerie_store_writes_waiting", Gauge, "Writes waiting for their commit.", |s| s.writes_waiting);
     number("causerie_store_reads_waiting", Gauge, "Reads waiting for a thread.", |s| s.reads_waiting);
     number("causerie_store_size_bytes", Gauge, "Bytes on disk.", |s| s.size_bytes);
+    number("causerie_store_cache_bytes", Gauge, "Bytes of pages in memory (store.cache_bytes).", |s| {
+        s.held.cache_bytes
+    });
+    number(
+        "causerie_store_layer_bytes",
+        Gauge,
+        "Bytes, about, of rows in memory that the log has and the database has not yet.",
+        |s| s.held.layer_bytes,
+    );
     let mut commit = text.family("causerie_store_commit_seconds", Histogram, "Time of a commit until it is durable.");
     if let Some(numbers) = numbers {
         commit.times(&[], &numbers.commit_time);
@@ -361,6 +382,7 @@ mod tests {
             writes_waiting: 3,
             reads_waiting: 0,
             size_bytes: 1 << 20,
+            held: crate::store::HeldBytes { cache_bytes: 4096, layer_bytes: 100 },
         };
         render(&Numbers { shards: &shards, store: Some(&store), ..Numbers::default() })
     }

@@ -50,6 +50,7 @@ impl Shard {
                         self.with_user(user, work, now, effects);
                     }
                 }
+                self.count_user(user);
             }
             Ok(_) => {
                 let claims = match self.users.get(&user) {

@@ -89,6 +89,16 @@ impl Conns {
         self.table.is_empty()
     }
 
+    /// Gives memory of connections that are gone back, as far as none that is open lies behind them.
+    pub(super) fn shrink(&mut self) {
+        if self.table.len() < self.table.capacity() / 4 {
+            self.table.shrink_to_fit();
+        }
+        if self.by_user.len() < self.by_user.capacity() / 4 {
+            self.by_user.shrink_to(self.by_user.len() * 2);
+        }
+    }
+
     fn all(&self) -> Vec<ConnId> {
         self.table.iter().map(|(_, c)| c.id).collect()
     }

@@ -103,7 +103,10 @@ impl Shard {
         let Some(RoomSlot::Ready(owned)) = self.rooms.get_mut(&room) else { return };
         match owned.listeners.iter_mut().find(|(listening, _)| *listening == shard) {
             Some((_, n)) => *n += 1,
-            None => owned.listeners.push((shard, 1)),
+            None => {
+                owned.listeners.push((shard, 1));
+                self.count_room(room);
+            }
         }
     }
 
@@ -117,6 +120,7 @@ impl Shard {
             if *count == 0 {
                 owned.listeners.swap_remove(place);
                 owned.watchers.retain(|watching| *watching != shard);
+                self.count_room(room);
             }
         }
     }

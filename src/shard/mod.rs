@@ -15,11 +15,13 @@
 //! | `users.rs`, `person.rs`, `admit.rs` | users of this shard's slots |
 //! | `asks.rs` | questions from outside the sockets |
 //! | `outgoing.rs` | messages to other shards, and what happens when a lane is full |
+//! | `bounds.rs` | what is held in memory beyond what is needed, and when it goes |
 //! | `retention.rs` | old messages go, in small steps |
 
 mod admit;
 mod arrive;
 mod asks;
+mod bounds;
 mod conns;
 mod frames;
 mod hub;
@@ -129,6 +131,7 @@ pub struct Shard {
     /// Messages to ourselves, handled before the input is done.
     local: VecDeque<ShardMessage>,
     lanes: Vec<outgoing::Lane>,
+    bounds: bounds::Bounds,
     sweep: retention::Sweep,
     draining: Option<conns::Draining>,
     /// Connections that were closed since the last turn.
@@ -171,6 +174,7 @@ impl Shard {
             next_job: 0,
             local: VecDeque::new(),
             lanes: (0..shards).map(|_| outgoing::Lane::default()).collect(),
+            bounds: bounds::Bounds::default(),
             sweep,
             draining: None,
             ended: Vec::new(),
@@ -209,6 +213,7 @@ impl Shard {
         self.more_pages(now, effects);
         self.tick(now, effects);
         self.settle(now, effects);
+        self.keep_bounds(now);
         self.flush_rooms(effects);
         self.retry_lanes(effects);
     }
@@ -269,14 +274,19 @@ impl Shard {
         }
         self.rooms_due(now, effects);
         self.users_due(now, effects);
+        if self.bounds.next_deadline().is_some_and(|at| at <= now.mono) {
+            self.let_go(now);
+        }
         if self.sweep.due(now.mono) {
             self.sweep_begin(effects);
         }
         if now.mono >= self.next_rest {
             self.next_rest = now.mono.plus_ms(REST_EVERY_MS);
-            self.rest_rooms(now);
-            self.rest_users(now);
+            self.forget_answered(now);
+            self.forget_rates(now);
+            self.let_go(now);
             self.throttle.expire(now.mono);
+            self.shrink();
         }
     }
 
@@ -291,7 +301,7 @@ impl Shard {
         let resting = (!self.rooms.is_empty() || !self.users.is_empty()).then_some(self.next_rest);
         let room = self.room_due.first().map(|&(due, _)| due);
         let user = self.user_due.first().map(|&(due, _)| due);
-        [tick, resting, room, user, self.sweep.next()].into_iter().flatten().min()
+        [tick, resting, room, user, self.sweep.next(), self.bounds.next_deadline()].into_iter().flatten().min()
     }
 
     /// Whether nothing is in flight any more: no store job, no unanswered question, no open connection (for the drain).
@@ -315,6 +325,10 @@ impl Shard {
         self.counters.outbox_bytes = self.conns.outbox_bytes as u64;
         self.counters.rooms_loaded = self.rooms.len() as u64;
         self.counters.users_loaded = self.users.len() as u64;
+        self.counters.timeline_events = self.bounds.held.events as u64;
+        self.counters.timeline_bytes = self.bounds.held.event_bytes as u64;
+        self.counters.answered_ids = self.bounds.held.answered as u64;
+        self.counters.resting_bytes = self.bounds.resting as u64;
         self.counters.store_jobs = self.jobs.len() as u64;
         &mut self.counters
     }

@@ -11,6 +11,8 @@ use crate::chat::Actor;
 use crate::chat::rate::Bucket;
 use crate::store::{Cursor, LoadedUser, UserWrite};
 
+use super::bounds::Share;
+
 /// A connection of a user, on whichever shard.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PersonConn {
@@ -42,6 +44,8 @@ pub(super) struct Person {
     pub(super) cursors: BTreeMap<(DeviceId, RoomId), Seq>,
     /// In `Shard::user_due`.
     pub(super) due: Option<Moment>,
+    /// What they count for in `Shard::bounds`.
+    pub(super) share: Share,
 }
 
 /// Why somebody may not come in.
@@ -70,6 +74,7 @@ impl Person {
             stream_in_flight: Vec::new(),
             cursors: BTreeMap::new(),
             due: None,
+            share: Share::default(),
         }
     }
 
@@ -125,6 +130,8 @@ impl Person {
                     ended_at: None,
                     agent: agent.chars().take(200).collect(),
                 };
+                // A platform may sign each token as a login of its own: what the store has dropped is not kept here either.
+                self.sessions.retain(|session| !crate::store::rules::forgotten(session, now));
                 self.sessions.push(session.clone());
                 let mut new = UserWrite { sessions: vec![session.clone()], ..UserWrite::new(self.user.id) };
                 if !self.devices.iter().any(|known| known.id == id) {
@@ -185,6 +192,19 @@ impl Person {
             .into_iter()
             .map(|((device, room), seq)| Cursor { user, device, room, seq })
             .collect()
+    }
+
+    /// How much memory they take, about, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let text = |session: &Session| size_of::<Session>() + session.agent.len();
+        // An entry of a tree takes half as much again as what is in it.
+        size_of::<Self>()
+            + self.user.username.len()
+            + self.user.display_name.len()
+            + self.user.password_hash.len()
+            + self.sessions.iter().map(text).sum::<usize>()
+            + self.devices.len() * size_of::<Device>()
+            + self.rooms.len() * size_of::<RoomId>() * 3 / 2
     }
 
     /// Whether nothing waits, so that the user may leave memory.

@@ -90,6 +90,7 @@ impl Shard {
                 if let Some(RoomSlot::Ready(owned)) = self.rooms.get_mut(&room.id) {
                     owned.room.trimmed(&record);
                 }
+                self.count_room(room.id);
                 if n > 0 && record.first_seq <= up_to {
                     let write = Write::Trim { room: room.id, up_to, limit: EVENTS_PER_STEP };
                     self.write(Job::Sweep(Step::Trim { room: *record, up_to, rest, last }), write, effects);

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::base::limits::{ANSWERED_IDS, CLIENT_ID_AHEAD_MS, REST_AFTER_MS, WAITING_PER_ROOM_MAX};
+use crate::base::limits::{ANSWERED_IDS, CLIENT_ID_AHEAD_MS, WAITING_PER_ROOM_MAX};
 use crate::base::time::Now;
 use crate::base::{Code, Moment, Refusal, RoomId, ShardId, Status, UserId, WallTime};
 use crate::chat::room::{STORE_RETRY_MS, storage_unavailable};
@@ -12,6 +12,7 @@ use crate::metrics::Counters;
 use crate::store::{Answer, Failure, LoadedRoom, Outcome, Query, Write};
 use crate::wire::frame::ServerFrame;
 
+use super::bounds::RoomShare;
 use super::message::{Command, Delivery, MembershipChange, Reply, ShardMessage};
 use super::{Effects, Job, Shard, StoreJob, StoreOp};
 
@@ -44,6 +45,8 @@ pub(super) struct Owned {
     /// Shards with watchers.
     pub(super) watchers: SmallVec<[ShardId; 2]>,
     pub(super) used: Moment,
+    /// What it counts for in `Shard::bounds`.
+    pub(super) share: RoomShare,
     /// In `Shard::touched`.
     touched: bool,
     /// In `Shard::room_due`.
@@ -61,6 +64,7 @@ impl Owned {
             listeners: SmallVec::new(),
             watchers: SmallVec::new(),
             used: now,
+            share: RoomShare::default(),
             touched: false,
             due: None,
             reloading: false,
@@ -132,6 +136,7 @@ impl Shard {
                 self.room_due.insert((due, room));
             }
         }
+        self.count_room(room);
     }
 
     /// Open batches go to the store, one a room.
@@ -269,12 +274,12 @@ impl Shard {
         self.send(shard, ShardMessage::Reply(Box::new(reply)), effects);
     }
 
-    fn drop_room(&mut self, room: RoomId) {
-        if let Some(RoomSlot::Ready(owned)) = self.rooms.remove(&room)
-            && let Some(due) = owned.due
-        {
+    pub(super) fn drop_room(&mut self, room: RoomId) {
+        let Some(RoomSlot::Ready(owned)) = self.rooms.remove(&room) else { return };
+        if let Some(due) = owned.due {
             self.room_due.remove(&(due, room));
         }
+        self.uncount_room(room, owned.share);
     }
 
     // ---- the store's answers ----
@@ -492,23 +497,14 @@ impl Shard {
         }
     }
 
-    /// Rooms that nobody listens to and nobody used for a while leave memory.
-    pub(super) fn rest_rooms(&mut self, now: Now) {
-        let rests = |owned: &Owned| {
-            owned.listeners.is_empty() && owned.room.is_quiet() && owned.used.plus_ms(REST_AFTER_MS) <= now.mono
-        };
-        let mut resting = Vec::new();
-        #[allow(clippy::iter_over_hash_type, reason = "each room is judged alone, and the order does not show")]
-        for (&room, slot) in &mut self.rooms {
-            if let RoomSlot::Ready(owned) = slot {
+    /// Client ids that need not be remembered any more are forgotten.
+    pub(super) fn forget_answered(&mut self, now: Now) {
+        let rooms: Vec<RoomId> = self.rooms.keys().copied().collect();
+        for room in rooms {
+            if let Some(RoomSlot::Ready(owned)) = self.rooms.get_mut(&room) {
                 owned.room.forget_answered(now.wall);
-                if rests(owned) {
-                    resting.push(room);
-                }
             }
-        }
-        for room in resting {
-            self.drop_room(room);
+            self.count_room(room);
         }
     }
 }

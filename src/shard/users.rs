@@ -1,7 +1,6 @@
 //! Users of this shard's slots: who is connected where, presence, rates over all shards, the user stream, sessions.
 
 use crate::auth::Claims;
-use crate::base::limits::REST_AFTER_MS;
 use crate::base::time::Now;
 use crate::base::{
     ClientId, Close, Code, ConnId, DeviceId, Number, Position, RoomId, Seq, SessionId, ShardId, Status, StreamEvent,
@@ -99,6 +98,7 @@ impl Shard {
             UserWork::Confirmed { device, room, seq } => self.confirmed(user, device, room, seq, now),
             UserWork::StreamAsk { conn, id, from } => self.stream_resume(user, conn, id, from, effects),
         }
+        self.count_user(user);
     }
 
     // ---- connections ----
@@ -174,6 +174,7 @@ impl Shard {
         }
         self.tell_shared(user, before, effects);
         self.tell_status(user, now, effects);
+        self.count_user(user);
     }
 
     /// Tells the shards of a user's connections when there are several of them, or no longer.
@@ -519,12 +520,8 @@ impl Shard {
         self.end_invalid(user, effects);
     }
 
-    /// Users who are not connected and whom nobody asked for leave memory.
-    pub(super) fn rest_users(&mut self, now: Now) {
-        self.users.retain(|_, slot| match slot {
-            UserSlot::Loading(_) => true,
-            UserSlot::Ready(person) => !person.is_quiet() || person.used.plus_ms(REST_AFTER_MS) > now.mono,
-        });
+    /// Rates of users who are not connected here are forgotten when they are full again.
+    pub(super) fn forget_rates(&mut self, now: Now) {
         let conns = &self.conns;
         self.rates.retain(|&user, rate| !conns.of_user(user).is_empty() || !rate.bucket.full(now.mono));
     }

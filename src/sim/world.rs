@@ -93,6 +93,8 @@ pub struct World {
     pub wrong: Option<String>,
     /// How often a lane was full.
     pub lanes_full: u64,
+    /// How often the store was asked something.
+    pub looked: u64,
     /// The store fails until then.
     pub fails_until: Moment,
     verifier: Arc<Verifier>,
@@ -120,6 +122,7 @@ impl World {
             answers: BTreeMap::new(),
             wrong: None,
             lanes_full: 0,
+            looked: 0,
             fails_until: Moment(0),
             verifier: Arc::new(verifier.expect("a verifier")),
             nodes: Vec::new(),
@@ -160,6 +163,14 @@ impl World {
                 }
             })
             .collect();
+    }
+
+    /// A shard.
+    ///
+    /// # Panics
+    /// When there is none of this number.
+    pub fn shard(&mut self, number: usize) -> &mut Shard {
+        &mut self.nodes[number].shard
     }
 
     /// The time.
@@ -340,6 +351,7 @@ impl World {
                     self.writes.push_back((index, job.token, write, at));
                 }
                 StoreOp::Read(query) => {
+                    self.looked += 1;
                     let looks = Moment(now.mono.0 + self.rng.below(us));
                     let answers = Moment(looks.0 + self.rng.below(us * 2));
                     let token = job.token;

@@ -18,7 +18,7 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 
 use self::queue::Queue;
-use super::{Answer, Backend, Failure, Outcome, Query, Write};
+use super::{Answer, Backend, Failure, HeldBytes, Outcome, Query, Write};
 use crate::metrics::counters::Latency;
 use crate::shard::{StoreOp, StoreResult};
 
@@ -98,6 +98,8 @@ pub struct DriverNumbers {
     pub reads_waiting: u64,
     /// Bytes on disk.
     pub size_bytes: u64,
+    /// What the backend holds in memory.
+    pub held: HeldBytes,
 }
 
 #[derive(Clone, Debug)]
@@ -231,6 +233,7 @@ impl Driver {
     pub fn numbers(&self) -> DriverNumbers {
         let shared = &*self.shared;
         let size_bytes = shared.backend.size_bytes();
+        let held = shared.backend.held_bytes();
         let counted = locked(&shared.counted).clone();
         let looked = locked(&shared.looked).clone();
         DriverNumbers {
@@ -247,6 +250,7 @@ impl Driver {
             writes_waiting: shared.writes.len() as u64,
             reads_waiting: shared.reads.len() as u64,
             size_bytes,
+            held,
         }
     }
 }

@@ -18,7 +18,7 @@ pub mod driver;
 pub mod embedded;
 pub mod memory;
 pub mod record;
-mod rules;
+pub(crate) mod rules;
 pub mod seal;
 
 use crate::base::room::Head;
@@ -445,8 +445,22 @@ pub trait Backend: Send + Sync + 'static {
     /// Bytes on disk (or in memory), for the metrics.
     fn size_bytes(&self) -> u64;
 
+    /// What it holds in memory at will, for the metrics.
+    fn held_bytes(&self) -> HeldBytes {
+        HeldBytes::default()
+    }
+
     /// Nothing more is wanted: leaves everything in order, so that the next start has nothing to mend. Called once, at the end.
     fn close(&self) {}
+}
+
+/// What a backend holds in memory beyond the work at hand, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeldBytes {
+    /// Pages of what is on disk.
+    pub cache_bytes: u64,
+    /// Rows that are durable and on their way to their place, about.
+    pub layer_bytes: u64,
 }
 
 /// What a unique name names.

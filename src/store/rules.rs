@@ -112,7 +112,7 @@ pub(super) fn latest(sessions: &[Session]) -> WallTime {
 }
 
 /// Whether a session ended so long before `now` that nobody asks for it any more.
-pub(super) fn forgotten(session: &Session, now: WallTime) -> bool {
+pub(crate) fn forgotten(session: &Session, now: WallTime) -> bool {
     session.ended_at.unwrap_or(session.expires_at).min(session.expires_at).plus_ms(ENDED_SHOWN_MS) < now
 }
 

@@ -9,10 +9,6 @@ const LINES_MAX: usize = 600;
 
 /// Longer ones, with why.
 const LONG: &[(&str, &str)] = &[
-    (
-        "src/chat/room.rs",
-        "the one struct whose parts must change together; what could go went to posting, membership, settings",
-    ),
     ("src/sim/client.rs", "one client: what it does and what it hears share all of its state"),
     ("src/store/record.rs", "one list of stored forms: what is published is never changed, and is seen at one place"),
 ];

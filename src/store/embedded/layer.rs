@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound::Included;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use smallvec::SmallVec;
@@ -23,9 +24,14 @@ pub(super) struct Change {
 type Versions = SmallVec<[(u64, Held); 1]>;
 type Rows = BTreeMap<Box<[u8]>, Versions>;
 
+/// What a row takes beside its key and value, about: its place in the tree, its number, two allocations.
+const ROW_BYTES: usize = 128;
+
 /// Changed rows of all tables.
 #[derive(Debug, Default)]
 pub(super) struct Layer {
+    /// About how much memory it takes. Only grows: a commit that is taken out again is a rare thing.
+    bytes: AtomicUsize,
     tables: RwLock<BTreeMap<u8, Rows>>,
 }
 
@@ -45,6 +51,8 @@ impl Layer {
     /// Takes the changes of commit `number`, which is not below any before.
     pub(super) fn take(&self, number: u64, changes: &[Change]) {
         let mut tables = self.changed();
+        let row = |change: &Change| change.key.len() + change.value.as_ref().map_or(0, |value| value.len()) + ROW_BYTES;
+        self.bytes.fetch_add(changes.iter().map(row).sum(), Ordering::Relaxed);
         for Change { table, key, value } in changes {
             let rows = tables.entry(*table).or_default();
             let Some(versions) = rows.get_mut(key) else {
@@ -79,6 +87,11 @@ impl Layer {
         let Some(rows) = tables.get(&table) else { return Vec::new() };
         let rows = rows.range::<[u8], _>((Included(from), Included(to)));
         rows.filter_map(|(key, versions)| Some((key.clone(), as_of(versions, number)?.clone()))).collect()
+    }
+
+    /// How much memory it takes, about, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_empty(&self) -> bool {

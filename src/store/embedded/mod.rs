@@ -40,7 +40,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use redb::Database;
+use redb::{Database, ReadableDatabase as _};
 
 use self::filling::Filling;
 use self::keys::{Dice, Fresh, KeyRing};
@@ -54,7 +54,7 @@ use self::reading::Reader;
 use self::tables::View;
 use self::trouble::Trouble;
 use self::writing::Batch;
-use super::{Answer, Backend, Failure, NameKey, NameKind, Outcome, Query, Write};
+use super::{Answer, Backend, Failure, HeldBytes, NameKey, NameKind, Outcome, Query, Write};
 use crate::base::UserId;
 
 /// Name of the database in the data directory.
@@ -78,7 +78,7 @@ pub struct EmbeddedSettings {
 impl Default for EmbeddedSettings {
     fn default() -> Self {
         Self {
-            cache_bytes: 256 * 1024 * 1024,
+            cache_bytes: 16 * 1024 * 1024,
             check_on_open_bytes: 512 * 1024 * 1024,
             log_bytes: 2 * 1024 * 1024,
             log_age: Duration::from_mins(1),
@@ -305,6 +305,16 @@ impl Backend for Embedded {
         // Blocks and not length: the database may have holes.
         let on_disk = |name: &str| fs::metadata(self.core.dir.path.join(name)).map_or(0, |meta| meta.blocks() * 512);
         on_disk(DATABASE_FILE) + LOG_FILES.iter().map(|name| on_disk(name)).sum::<u64>()
+    }
+
+    fn held_bytes(&self) -> HeldBytes {
+        let core = &*self.core;
+        let layers = core.layers.read().unwrap_or_else(PoisonError::into_inner);
+        let layer_bytes: usize = layers.both().iter().flatten().map(|layer| layer.bytes()).sum();
+        drop(layers);
+        let opened = core.database.read().unwrap_or_else(PoisonError::into_inner);
+        let cache_bytes = opened.database.as_ref().map_or(0, |database| database.cache_stats().used_bytes());
+        HeldBytes { cache_bytes: cache_bytes as u64, layer_bytes: layer_bytes as u64 }
     }
 
     fn close(&self) {

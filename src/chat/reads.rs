@@ -1,0 +1,253 @@
+//! What a room answers without changing: what it is, who is in it, what was said; from memory, or from the store.
+//!
+//! Which pages a request wants is reckoned in `reading.rs`. Promises that nobody reads what was said while they were out, and that a page
+//! from the store shows each event in its newest durable state.
+
+use std::sync::Arc;
+
+use crate::base::room::Head;
+use crate::base::time::Now;
+use crate::base::{Code, Event, Refusal, Role, RoomType, Seq, UserId};
+use crate::store::{Answer, Failure, Query};
+
+use super::effect::{Purpose, ReplyTo, RoomEffect};
+use super::room::{Room, storage_unavailable};
+use super::{Actor, HistoryPage, RoomEntry, RoomReply, reading};
+
+impl Room {
+    pub(super) fn describe(&self, actor: &Actor) -> Result<Option<RoomReply>, Refusal> {
+        if self.record.kind != RoomType::Public && !self.has(actor.user) {
+            return Err(Code::RoomNotFound.into());
+        }
+        Ok(Some(RoomReply::Entry { entry: Box::new(self.entry(actor.user)), created: false, joined: false }))
+    }
+
+    /// The room as this user sees it, as far as it is durable.
+    #[must_use]
+    pub fn entry(&self, user: UserId) -> RoomEntry {
+        self.entry_at(user, self.stored)
+    }
+
+    pub(super) fn entry_at(&self, user: UserId, head: Head) -> RoomEntry {
+        let member = self.members.get(&user).filter(|member| member.active_at(head.seq));
+        let from = member.and_then(|m| m.intervals.first()).map_or(Seq(1), |i| i.from);
+        RoomEntry {
+            room_id: self.record.id,
+            name: self.record.name.clone(),
+            description: self.record.description.clone(),
+            metadata: self.record.metadata.clone(),
+            kind: self.record.kind,
+            role: member.map(|m| m.role),
+            peer: match self.record.kind {
+                RoomType::Direct => self.members.keys().copied().find(|&other| other != user),
+                RoomType::Public | RoomType::Private => None,
+            },
+            members: u32::try_from(self.active).unwrap_or(u32::MAX),
+            epoch: self.record.epoch,
+            first_seq: self.record.first_seq.max(from),
+            last_seq: head.seq,
+            last_number: head.number,
+            read_number: member.map_or(crate::base::Number(0), |m| m.read_number),
+            last_at: head.at,
+            created_at: self.record.created_at,
+            retention_days: self.record.retention_days,
+        }
+    }
+
+    pub(super) fn participants(
+        &self,
+        actor: &Actor,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Option<RoomReply>, Refusal> {
+        if self.record.kind != RoomType::Public {
+            self.member(actor.user)?;
+        }
+        let limit = usize::try_from(limit).unwrap_or(100).clamp(1, 500);
+        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        let mut rest = self.members.range((from, std::ops::Bound::Unbounded)).filter(|(_, m)| m.active());
+        let members: Vec<(UserId, Role, _)> =
+            rest.by_ref().take(limit).map(|(&user, m)| (user, m.role, self.present.status(user))).collect();
+        let more = rest.next().is_some();
+        Ok(Some(RoomReply::Participants { members, total: self.active, more }))
+    }
+
+    pub(super) fn typing(
+        &mut self,
+        actor: &Actor,
+        active: bool,
+        now: Now,
+        effects: &mut Vec<RoomEffect>,
+    ) -> Result<Option<RoomReply>, Refusal> {
+        self.member(actor.user)?;
+        if self.present.typing(actor.user, active, now.mono) {
+            effects.push(RoomEffect::Typing { user: actor.user, active });
+        }
+        Ok(None)
+    }
+
+    // ---- reading ----
+
+    pub(super) fn history(
+        &mut self,
+        actor: &Actor,
+        before: Option<Seq>,
+        after: Option<Seq>,
+        limit: u32,
+        to: ReplyTo,
+        effects: &mut Vec<RoomEffect>,
+    ) -> Result<Option<RoomReply>, Refusal> {
+        let member = self.member(actor.user)?;
+        let want = reading::history(member, self.record.first_seq, self.stored.seq, before, after, limit);
+        let (from, upto) = want.page();
+        if let Some(events) = self.timeline.range(from, upto) {
+            let (events, more) = want.cut(events);
+            return Ok(Some(RoomReply::Page(Box::new(self.page(actor.user, events, more)))));
+        }
+        let purpose = Purpose::Page { user: actor.user, to, want };
+        let read = self.ask(purpose, want.query(self.record.id));
+        effects.push(read);
+        Ok(None)
+    }
+
+    fn page(&self, user: UserId, events: Vec<Arc<Event>>, more: bool) -> HistoryPage {
+        let first = self.members.get(&user).and_then(|m| m.intervals.first()).map_or(Seq(1), |i| i.from);
+        HistoryPage {
+            room: self.record.id,
+            epoch: self.record.epoch,
+            first_seq: self.record.first_seq.max(first),
+            last_seq: self.stored.seq,
+            more,
+            events,
+        }
+    }
+
+    pub(super) fn resume(
+        &mut self,
+        actor: &Actor,
+        from: crate::base::Position,
+        to: ReplyTo,
+        effects: &mut Vec<RoomEffect>,
+    ) -> Result<Option<RoomReply>, Refusal> {
+        let member = self.member(actor.user)?;
+        if from.epoch != self.record.epoch {
+            return Ok(Some(RoomReply::Reload { reason: "epoch" }));
+        }
+        let want = match reading::missed(member, self.record.first_seq, self.stored.seq, from) {
+            Ok(want) => want,
+            Err(reason) => return Ok(Some(RoomReply::Reload { reason })),
+        };
+        let (first, last) = want.page();
+        if let Some(events) = self.timeline.range(first, last) {
+            let (events, more) = want.cut(events);
+            return Ok(Some(missed(events, more, &want)));
+        }
+        let purpose = Purpose::Missed { user: actor.user, to, want };
+        let read = self.ask(purpose, want.query(self.record.id));
+        effects.push(read);
+        Ok(None)
+    }
+
+    /// The store has answered a [`RoomEffect::Read`].
+    pub fn read(&mut self, purpose: Purpose, result: Result<Answer, Failure>, now: Now, effects: &mut Vec<RoomEffect>) {
+        self.handle_read(purpose, result, now, effects);
+        self.reads = self.reads.saturating_sub(1);
+        if self.reads == 0 {
+            self.fresh.clear();
+        }
+    }
+
+    fn handle_read(
+        &mut self,
+        purpose: Purpose,
+        result: Result<Answer, Failure>,
+        now: Now,
+        effects: &mut Vec<RoomEffect>,
+    ) {
+        match purpose {
+            Purpose::LookUp { user } => self.looked_up(user, result, now, effects),
+            Purpose::Target { actor, client_id, to } => {
+                let result = only_event(result).and_then(|event| {
+                    let event = event.ok_or(Code::MessageNotFound)?;
+                    self.delete_event(&actor, &event, client_id, to, now)
+                });
+                reply(to, result, effects);
+            }
+            Purpose::Marker { actor, to } => {
+                let result = only_event(result).and_then(|event| {
+                    let event = event.ok_or(Code::MessageNotFound)?;
+                    Ok(self.move_marker(&actor, event.number, to, now))
+                });
+                reply(to, result, effects);
+            }
+            Purpose::Page { user, to, want } => {
+                let result = self.events_for(user, result).map(|events| {
+                    self.timeline.fill(&events, self.stored.seq);
+                    let (events, more) = want.cut(events.iter());
+                    Some(RoomReply::Page(Box::new(self.page(user, events, more))))
+                });
+                reply(to, result, effects);
+            }
+            Purpose::Missed { user, to, want } => {
+                let result = self.events_for(user, result).map(|mut events| {
+                    // What became durable since the question was asked is here: with it the asker stands at the present.
+                    let (mut want, mut last) = (want, events.last().map_or(want.lo.previous(), |e| e.seq));
+                    if !want.beyond && last >= want.hi && last < self.stored.seq {
+                        // Who went out and came back since does not read what was said between.
+                        if let Some(newer) = self.timeline.range(last.next(), self.stored.seq)
+                            && let Ok(member) = self.member(user)
+                        {
+                            events.extend(newer.filter(|event| member.may_read(event.seq)).cloned());
+                            last = self.stored.seq;
+                        }
+                        want.beyond = last < self.stored.seq;
+                        want.hi = want.hi.max(last);
+                        want.upto = last;
+                    }
+                    let (events, more) = want.cut(events.iter());
+                    Some(missed(events, more, &want))
+                });
+                reply(to, result, effects);
+            }
+        }
+    }
+
+    /// Events for somebody who still must be in the room, each in its present state.
+    fn events_for(&self, user: UserId, result: Result<Answer, Failure>) -> Result<Vec<Arc<Event>>, Refusal> {
+        let member = self.member(user)?;
+        let Ok(Answer::Events(events)) = result else { return Err(storage_unavailable()) };
+        let readable = events.into_iter().filter(|event| member.may_read(event.seq));
+        Ok(readable.map(|event| self.newest(event.seq).cloned().unwrap_or_else(|| Arc::new(event))).collect())
+    }
+
+    /// Asks the store.
+    pub(super) fn ask(&mut self, purpose: Purpose, query: Query) -> RoomEffect {
+        self.reads += 1;
+        RoomEffect::Read { purpose, query }
+    }
+
+    /// The event's present state, where memory has a newer one than a read may bring.
+    pub(super) fn newest(&self, seq: Seq) -> Option<&Arc<Event>> {
+        self.fresh.get(&seq).or_else(|| self.timeline.get(seq))
+    }
+}
+
+fn missed(events: Vec<Arc<Event>>, more: bool, want: &reading::Want) -> RoomReply {
+    let upto = if more { events.last().map_or(want.lo.previous(), |last| last.seq) } else { want.upto };
+    RoomReply::Missed { events, upto, more }
+}
+
+fn reply(to: ReplyTo, result: Result<Option<RoomReply>, Refusal>, effects: &mut Vec<RoomEffect>) {
+    match result {
+        Ok(Some(reply)) => effects.push(RoomEffect::Reply { to, result: Ok(reply) }),
+        Ok(None) => {}
+        Err(refusal) => effects.push(RoomEffect::Reply { to, result: Err(refusal) }),
+    }
+}
+
+fn only_event(result: Result<Answer, Failure>) -> Result<Option<Event>, Refusal> {
+    match result {
+        Ok(Answer::Events(events)) => Ok(events.into_iter().next()),
+        _ => Err(storage_unavailable()),
+    }
+}
