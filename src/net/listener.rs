@@ -234,7 +234,7 @@ async fn patience(crowd: &Rc<Crowd>, waited: &Waited, whole: Duration, crowded: 
     loop {
         glommio::timer::sleep(tick).await;
         let limit = if crowd.full() { crowded } else { whole };
-        if begun.elapsed() >= limit + (waited.so_far() - before) {
+        if begun.elapsed() >= limit + waited.so_far().saturating_sub(before) {
             return;
         }
     }

@@ -69,8 +69,10 @@ struct Table {
 
 impl Table {
     fn get(&self, data: u64) -> Option<&Rc<Entry>> {
-        let (age, index) = ((data >> 32) as u32, (data & u64::from(u32::MAX)) as usize);
-        (self.ages.get(index) == Some(&age)).then_some(())?;
+        let (age, index) = (u32::try_from(data >> 32).ok()?, usize::try_from(data & u64::from(u32::MAX)).ok()?);
+        if self.ages.get(index) != Some(&age) {
+            return None;
+        }
         self.entries.get(index)?.as_ref()
     }
 }
@@ -142,11 +144,8 @@ impl Watch {
         let ms = i64::try_from(ms).unwrap_or(i64::MAX).min(60_000);
         let time = Timespec { tv_sec: ms / 1000, tv_nsec: (ms % 1000) * 1_000_000 };
         let mut events = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
-        let events = match epoll::wait(&self.0.epoll, &mut events, Some(&time)) {
-            Ok((events, _)) => events,
-            // Work of a ring came up for this thread, or a signal.
-            Err(_) => return true,
-        };
+        // An error: work of a ring came up for this thread, or a signal.
+        let Ok((events, _)) = epoll::wait(&self.0.epoll, &mut events, Some(&time)) else { return true };
         let mut executor = false;
         for event in events {
             let (data, flags) = (event.data.u64(), event.flags);
@@ -256,16 +255,16 @@ mod tests {
         let watched = watch.add(server.as_raw_fd()).unwrap();
         let count = Arc::new(Count(AtomicUsize::new(0)));
         let waker = Waker::from(count.clone());
-        let mut cx = Context::from_waker(&waker);
+        let cx = Context::from_waker(&waker);
         let mut buffer = [0; 16];
-        assert!(watched.poll_read(&mut cx, &mut buffer).is_pending());
+        assert!(watched.poll_read(&cx, &mut buffer).is_pending());
         for round in 1..=3 {
             client.write_all(b"hello").unwrap();
             while count.0.load(Ordering::SeqCst) < round {
                 assert!(!watch.wait(LONG));
             }
-            assert!(matches!(watched.poll_read(&mut cx, &mut buffer), Poll::Ready(Ok(5))));
-            assert!(watched.poll_read(&mut cx, &mut buffer).is_pending());
+            assert!(matches!(watched.poll_read(&cx, &mut buffer), Poll::Ready(Ok(5))));
+            assert!(watched.poll_read(&cx, &mut buffer).is_pending());
         }
         // More than the buffer takes: it goes on without another word.
         client.write_all(&[b'x'; 40]).unwrap();
@@ -275,7 +274,7 @@ mod tests {
         }
         let mut read = 0;
         loop {
-            match watched.poll_read(&mut cx, &mut buffer) {
+            match watched.poll_read(&cx, &mut buffer) {
                 Poll::Ready(Ok(0)) => break,
                 Poll::Ready(Ok(n)) => read += n,
                 other => panic!("{other:?}"),

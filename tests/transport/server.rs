@@ -147,7 +147,7 @@ pub struct Server {
     pub addresses: Vec<SocketAddr>,
     pub certs: Certs,
     pub admission: Admission,
-    told: Receiver<Told>,
+    told: Mutex<Receiver<Told>>,
     orders: Vec<Sender<Do>>,
     behind: Arc<AtomicBool>,
     pub refuse: Arc<Mutex<Option<Close>>>,
@@ -240,7 +240,18 @@ impl Server {
             });
             threads.push(std::thread::spawn(move || thread.unwrap().join().unwrap()));
         }
-        Self { addresses, certs, admission: options.admission, told, orders, behind, refuse, stop, threads, _dir: dir }
+        Self {
+            addresses,
+            certs,
+            admission: options.admission,
+            told: Mutex::new(told),
+            orders,
+            behind,
+            refuse,
+            stop,
+            threads,
+            _dir: dir,
+        }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -250,7 +261,7 @@ impl Server {
     /// What the shard was told next, `Heard` aside.
     pub fn told(&self) -> Told {
         loop {
-            match self.told.recv_timeout(WATCHDOG).expect("the shard must be told something") {
+            match self.told.lock().unwrap().recv_timeout(WATCHDOG).expect("the shard must be told something") {
                 Told::Heard => {}
                 told => return told,
             }
@@ -262,7 +273,7 @@ impl Server {
         let until = std::time::Instant::now() + time;
         loop {
             let left = until.saturating_duration_since(std::time::Instant::now());
-            match self.told.recv_timeout(left) {
+            match self.told.lock().unwrap().recv_timeout(left) {
                 Ok(Told::Heard) => {}
                 Ok(told) => return Some(told),
                 Err(_) => return None,
@@ -271,7 +282,7 @@ impl Server {
     }
 
     pub fn heard(&self) {
-        assert!(matches!(self.told.recv_timeout(WATCHDOG), Ok(Told::Heard)));
+        assert!(matches!(self.told.lock().unwrap().recv_timeout(WATCHDOG), Ok(Told::Heard)));
     }
 
     pub fn opened(&self) -> (ConnId, Opened) {
