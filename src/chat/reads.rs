@@ -10,8 +10,9 @@ use crate::base::time::Now;
 use crate::base::{Code, Event, Refusal, Role, RoomType, Seq, UserId};
 use crate::store::{Answer, Failure, Query};
 
+use super::command::RoomCommand;
 use super::effect::{Purpose, ReplyTo, RoomEffect};
-use super::room::{Room, storage_unavailable};
+use super::room::{Room, Waiting, storage_unavailable};
 use super::{Actor, HistoryPage, RoomEntry, RoomReply, reading};
 
 impl Room {
@@ -166,20 +167,22 @@ impl Room {
     ) {
         match purpose {
             Purpose::LookUp { user } => self.looked_up(user, result, now, effects),
-            Purpose::Target { actor, client_id, to } => {
-                let result = only_event(result).and_then(|event| {
-                    let event = event.ok_or(Code::MessageNotFound)?;
-                    self.delete_event(&actor, &event, client_id, to, now)
-                });
-                reply(to, result, effects);
-            }
-            Purpose::Marker { actor, to } => {
-                let result = only_event(result).and_then(|event| {
-                    let event = event.ok_or(Code::MessageNotFound)?;
-                    Ok(self.move_marker(&actor, event.number, to, now))
-                });
-                reply(to, result, effects);
-            }
+            Purpose::Target { actor, client_id, to } => match self.to_be_changed(result) {
+                Ok(event) if self.barrier => {
+                    let command = RoomCommand::Delete { seq: event.seq, client_id };
+                    self.behind_barrier.push_back(Waiting { actor, command, to, taken: now.mono });
+                }
+                Ok(event) => reply(to, self.delete_event(&actor, &event, client_id, to, now), effects),
+                Err(refusal) => reply(to, Err(refusal), effects),
+            },
+            Purpose::Marker { actor, to } => match self.to_be_changed(result) {
+                Ok(event) if self.barrier => {
+                    let command = RoomCommand::Read { seq: event.seq };
+                    self.behind_barrier.push_back(Waiting { actor, command, to, taken: now.mono });
+                }
+                Ok(event) => reply(to, Ok(self.move_marker(&actor, event.number, to, now)), effects),
+                Err(refusal) => reply(to, Err(refusal), effects),
+            },
             Purpose::Page { user, to, want } => {
                 let result = self.events_for(user, result).map(|events| {
                     self.timeline.fill(&events, self.stored.seq);
@@ -210,6 +213,16 @@ impl Room {
                 reply(to, result, effects);
             }
         }
+    }
+
+    /// The event of which something is to be written. While it was read the room may have lost track of what is stored: then nothing may be
+    /// written before it was loaded anew.
+    fn to_be_changed(&self, result: Result<Answer, Failure>) -> Result<Event, Refusal> {
+        let event = only_event(result)?;
+        if self.is_broken() {
+            return Err(storage_unavailable());
+        }
+        event.ok_or_else(|| Code::MessageNotFound.into())
     }
 
     /// Events for somebody who still must be in the room, each in its present state.

@@ -82,8 +82,8 @@ pub struct Room {
     in_flight: VecDeque<Batch>,
     batches: u64,
     /// A write that may be refused is in flight: what would come after it waits.
-    barrier: bool,
-    behind_barrier: VecDeque<Waiting>,
+    pub(super) barrier: bool,
+    pub(super) behind_barrier: VecDeque<Waiting>,
     broken: bool,
     /// Reads of the store that were not answered yet.
     pub(super) reads: usize,
