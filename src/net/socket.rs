@@ -224,6 +224,7 @@ async fn run(mut life: Box<Life>) {
             port.gone(*id, why);
         }
     };
+    let silent = matches!(ended, End::Asked(Close::Silent));
     let (frame, wait) = match ended {
         End::Asked(code) => (websocket::close_frame(Some(code.number()), code.reason()), true),
         End::Peer(code) => {
@@ -240,7 +241,7 @@ async fn run(mut life: Box<Life>) {
         }
     };
     // Boxed: its state is not to weigh on every open connection.
-    Box::pin(end(life, frame, wait)).await;
+    Box::pin(end(life, frame, wait, silent)).await;
 }
 
 /// Reads, hands on and writes what was kept, until something ends it.
@@ -420,8 +421,9 @@ fn answerable(code: u16) -> u16 {
     }
 }
 
-/// The end in all layers: our close frame after what was sent, the peer's (if it is waited for), then TLS and TCP.
-async fn end(mut life: Box<Life>, frame: Bytes, wait: bool) {
+/// The end in all layers: our close frame after what was sent, the peer's (if it is waited for), then TLS and TCP. Who was `silent` and
+/// stays so is reset: otherwise the kernel would offer it for minutes what it does not read.
+async fn end(mut life: Box<Life>, frame: Bytes, wait: bool, silent: bool) {
     let Life { conn, parser, settings, .. } = &mut *life;
     let pushed = !frame.is_empty() && conn.push(&frame);
     conn.state.set(State::Broken);
@@ -435,7 +437,10 @@ async fn end(mut life: Box<Life>, frame: Bytes, wait: bool) {
     if alone {
         let _ = io.tcp.shutdown(std::net::Shutdown::Both).await;
     } else {
-        io.finish(&conn.scratch, flush, linger).await;
+        let taken = io.finish(&conn.scratch, flush, linger).await;
+        if silent && !taken {
+            io.break_off();
+        }
     }
 }
 

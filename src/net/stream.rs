@@ -131,19 +131,20 @@ impl Io {
     }
 
     /// Ends the connection so that the peer reads what was said: close_notify, the rest of our bytes, our half of TCP, then what the
-    /// peer still sends is thrown away until it closes its half. `flush` bounds the first part, `linger` the second.
-    pub(crate) async fn finish(&mut self, scratch: &SharedScratch, flush: Duration, linger: Duration) {
+    /// peer still sends is thrown away until it closes its half. `flush` bounds the first part, `linger` the second. Answers whether the
+    /// peer took it all.
+    pub(crate) async fn finish(&mut self, scratch: &SharedScratch, flush: Duration, linger: Duration) -> bool {
         {
             let mut scratch = scratch.borrow_mut();
             scratch.clear();
             self.tls.close(&mut scratch.out);
             if self.push(&scratch.out).is_err() {
-                return;
+                return false;
             }
         }
         let flushed = within(flush, std::future::poll_fn(|cx| self.poll_flush(cx))).await;
         if !matches!(flushed, Some(Ok(()))) {
-            return;
+            return false;
         }
         let _ = self.tcp.shutdown(Half::Write).await;
         let drain = std::future::poll_fn(|cx| {
@@ -157,7 +158,15 @@ impl Io {
             }
             Poll::Ready(())
         });
-        within(linger, drain).await;
+        within(linger, drain).await.is_some()
+    }
+
+    /// When this is dropped the peer is told at once that all is over, and what it has not taken is thrown away. Otherwise the kernel
+    /// goes on offering it to a peer that does not read, gives up after minutes without a word, and leaves the peer with half a connection.
+    pub(crate) fn break_off(&self) {
+        if let Some(watched) = &self.watched {
+            watched.break_off();
+        }
     }
 }
 

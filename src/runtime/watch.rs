@@ -205,6 +205,16 @@ impl Watched {
     }
 }
 
+impl Watched {
+    /// When the socket is closed, what its peer has not taken is thrown away and the peer gets a reset.
+    pub fn break_off(&self) {
+        // SAFETY: as above.
+        let socket = unsafe { BorrowedFd::borrow_raw(self.entry.fd) };
+        // A socket that refuses this is broken already.
+        let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
+    }
+}
+
 impl Drop for Watched {
     fn drop(&mut self) {
         // SAFETY: as above.
@@ -298,6 +308,27 @@ mod tests {
         unsafe { ring.submission().push(&io_uring::opcode::Nop::new().build()) }.unwrap();
         ring.submit().unwrap();
         assert!(watch.wait(LONG));
+    }
+
+    #[test]
+    fn who_is_broken_off_is_reset_and_not_offered_the_rest() {
+        use std::io::Read as _;
+        let bell = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
+        let watch = Watch::new(bell.as_fd(), &[]).unwrap();
+        for broken_off in [true, false] {
+            let (server, mut client) = pair();
+            server.set_nonblocking(true).unwrap();
+            // Until the kernel takes no more: the peer does not read.
+            while (&server).write(&[b'x'; 64 * 1024]).is_ok() {}
+            let watched = watch.add(server.as_raw_fd()).unwrap();
+            if broken_off {
+                watched.break_off();
+            }
+            drop(watched);
+            drop(server);
+            let end = client.read_to_end(&mut Vec::new());
+            assert_eq!(end.is_err_and(|why| why.kind() == std::io::ErrorKind::ConnectionReset), broken_off);
+        }
     }
 
     #[test]
