@@ -40,7 +40,7 @@ impl Adapter for Centrifugo {
     }
 
     fn can(&self) -> Can {
-        Can { seq: self.history, ack: true, resume: self.history, log: false, echo: true }
+        Can { seq: self.history, ack: true, resume: self.history, log: false, echo: true, heartbeat: false }
     }
 
     fn greeting(&self) -> &'static str {

@@ -33,6 +33,8 @@ pub struct Can {
     pub log: bool,
     /// A sender gets a copy of its own message.
     pub echo: bool,
+    /// Something comes every few seconds, if only a ping: who hears nothing for long has lost the server.
+    pub heartbeat: bool,
 }
 
 /// Number of a room that the run does not know.

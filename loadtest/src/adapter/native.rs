@@ -34,7 +34,7 @@ impl Adapter for Native {
     }
 
     fn can(&self) -> Can {
-        Can { seq: true, ack: true, resume: true, log: true, echo: false }
+        Can { seq: true, ack: true, resume: true, log: true, echo: false, heartbeat: true }
     }
 
     fn greeting(&self) -> &'static str {

@@ -10,6 +10,8 @@ use super::{Order, Totals};
 
 /// What the kernel may hold for a client that does not read: little, so that the server notices.
 const SLOW_BUFFER: usize = 8 * 1024;
+/// And when they read again.
+const READING_BUFFER: usize = 256 * 1024;
 
 impl Worker {
     /// Everybody is to be there.
@@ -96,6 +98,7 @@ impl Worker {
     fn thaw(&mut self, slot: usize, now: u64) {
         let conn = &mut self.conns[slot];
         conn.frozen = false;
+        conn.heard = now;
         let rooms = self.setup.world.layout.rooms_of(conn.user);
         if self.setup.can.seq && self.setup.can.resume {
             let newest = rooms.iter().map(|&room| (room, self.setup.ledger.newest(room)));
@@ -106,6 +109,8 @@ impl Worker {
             Totals::add(&self.setup.totals.behind, 1);
         }
         let Some(socket) = &conn.socket else { return };
+        // With the small one each of the server's segments would wait for a probe of the kernel's.
+        let _ = sockopt::set_socket_recv_buffer_size(socket, READING_BUFFER);
         let data = EventData::new_u64(u64::from(conn.generation) << 32 | slot as u64);
         // It is not watched any more when it ended meanwhile; reading tells how.
         let _ = epoll::add(&self.epoll, socket, data, EventFlags::IN);

@@ -76,6 +76,8 @@ pub struct Conn {
     pub out: Vec<u8>,
     /// Whether epoll watches for room to write.
     pub watches_room: bool,
+    /// When something came last.
+    pub heard: u64,
     /// When this connection was meant to be opened.
     pub began: u64,
     /// Attempts since the last one that came through.
@@ -144,6 +146,7 @@ impl Conn {
             pieces: Vec::new(),
             out: Vec::new(),
             watches_room: false,
+            heard: 0,
             began: 0,
             attempts: 0,
             lost_at: 0,

@@ -19,18 +19,26 @@ use crate::secure::Tls;
 const HEAD_MAX: usize = 16 * 1024;
 /// Bytes that may wait for a server that does not read.
 const OUT_MAX: usize = 4 * 1024 * 1024;
+/// Connections that are opened before the sockets are looked at again.
+const OPEN_AT_ONCE: usize = 8;
 /// How long a connection may be on its way.
 const OPENING_MAX: u64 = 60 * SECOND;
+/// How long a server with heartbeats may say nothing.
+const SILENCE_MAX: u64 = 30 * SECOND;
 /// How long the first one who comes may wait for the server's greeting.
 const GREETING_MAX: u64 = 20 * SECOND;
 /// Attempts until a user of the first connecting gives up and the run with it.
 const ATTEMPTS_MAX: u32 = 10;
 
 impl Worker {
-    /// Opens connections that wait, as many as may be on their way.
-    pub(super) fn open_some(&mut self, now: u64) -> Result<(), Failure> {
+    /// Opens a few connections that wait, as many as may be on their way. Answers whether more could be opened at once.
+    pub(super) fn open_some(&mut self, now: u64) -> Result<bool, Failure> {
         let rate = self.setup.scenario.connect.rate.filter(|_| self.phase.is_none());
+        let mut opened = 0;
         while self.in_flight < self.in_flight_max && (rate.is_none() || self.next_open <= now) {
+            if opened == OPEN_AT_ONCE {
+                return Ok(!self.queue.is_empty());
+            }
             let Some(slot) = self.queue.pop_front() else { break };
             self.conns[slot].queued = false;
             if !self.conns[slot].wanted || self.conns[slot].stage != Stage::Away {
@@ -44,8 +52,9 @@ impl Worker {
                 self.next_open = began + step;
             }
             self.open(slot, began)?;
+            opened += 1;
         }
-        Ok(())
+        Ok(false)
     }
 
     fn open(&mut self, slot: usize, began: u64) -> Result<(), Failure> {
@@ -239,6 +248,7 @@ impl Worker {
     fn received(&mut self, slot: usize, bytes: &mut [u8], plain: &mut Vec<u8>) {
         let now = self.setup.now();
         let conn = &mut self.conns[slot];
+        conn.heard = now;
         let Some(tls) = &mut conn.tls else { return self.plain(slot, bytes, now) };
         plain.clear();
         let waiting = conn.out.len();
@@ -434,6 +444,10 @@ impl Worker {
         for slot in 0..self.conns.len() {
             let conn = &self.conns[slot];
             if !conn.on_its_way() {
+                // An end that got lost on the way shows in no other way: whoever only listens is never told.
+                if self.setup.can.heartbeat && conn.open() && !conn.frozen && now > conn.heard + SILENCE_MAX {
+                    self.lost(slot, "silent: nothing came for 30 s");
+                }
                 continue;
             }
             let waited = now.saturating_sub(conn.began);
