@@ -319,7 +319,7 @@ mod tests {
             let (server, mut client) = pair();
             server.set_nonblocking(true).unwrap();
             // Until the kernel takes no more: the peer does not read.
-            while (&server).write(&[b'x'; 64 * 1024]).is_ok() {}
+            while (&server).write(&[b'x'; 8 * 1024]).is_ok() {}
             let watched = watch.add(server.as_raw_fd()).unwrap();
             if broken_off {
                 watched.break_off();
