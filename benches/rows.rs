@@ -25,7 +25,8 @@ fn room(id: RoomId, by: UserId) -> Room {
 }
 
 fn member(room: RoomId, user: UserId) -> Member {
-    let intervals = vec![Interval { from: Seq(1), to: None }];
+    // Before the first event, for the logs of some benchmarks are empty: who comes in with one hears nothing before it is stored.
+    let intervals = vec![Interval { from: Seq(0), to: None }];
     Member { room, user, role: Role::Member, intervals, read_number: Number(0) }
 }
 
