@@ -4,7 +4,6 @@
 //! [`CLIENT_ID_AHEAD_MS`] ahead. So an id whose time is later than `covered_since` plus that allowance can only have been answered
 //! within the time that is remembered here: it is decided without a read. An older one is looked up in the store. In a room with more
 //! messages than are remembered, what is kept of the forgotten ones is the time in each user's newest id: a newer one is not among them.
-
 //!
 //! Memory: one record an id, in the order in which they were answered, and four bytes that find it. Bounded three times: by time
 //! ([`AnsweredIds::forget_before`]), by [`ANSWERED_IDS`] a room, and by what the shard has for all its rooms

@@ -162,9 +162,6 @@ impl Room {
         to: ReplyTo,
         now: Now,
     ) -> Result<Option<RoomReply>, Refusal> {
-        if self.is_broken() {
-            return Err(storage_unavailable());
-        }
         let role = self.member(actor.user)?.role;
         if !matches!(event.kind, EventKind::Message) {
             return Err(Code::MessageNotFound.into());

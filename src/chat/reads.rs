@@ -264,3 +264,87 @@ fn only_event(result: Result<Answer, Failure>) -> Result<Option<Event>, Refusal>
         _ => Err(storage_unavailable()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::base::limits::Limits;
+    use crate::base::room::{Interval, Room as Record};
+    use crate::base::{DeviceId, Epoch, Member, Moment, Number, RoomId, SessionId, UserId, WallTime};
+    use crate::chat::room::tests::message;
+    use crate::store::LoadedRoom;
+
+    const HEAD: Head = Head { seq: Seq(5), number: Number(5), at: WallTime(5) };
+    const NOW: Now = Now { mono: Moment(1), wall: WallTime(6) };
+
+    fn actor() -> Actor {
+        let nobody = Uuid::from_u128(9);
+        let user = UserId(Uuid::from_u128(2));
+        Actor { user, session: SessionId(nobody), device: DeviceId(nobody), admin: false }
+    }
+
+    /// A room with five messages, none of them in memory.
+    fn room() -> Room {
+        let (id, user) = (RoomId(Uuid::from_u128(1)), actor().user);
+        let intervals = vec![Interval { from: Seq(1), to: None }];
+        let record = Record {
+            id,
+            kind: RoomType::Public,
+            name: "room".to_owned(),
+            description: String::new(),
+            metadata: String::new(),
+            created_by: user,
+            created_at: WallTime(1),
+            epoch: Epoch(1),
+            first_seq: Seq(1),
+            trimmed: Head::default(),
+            retention_days: None,
+            removed: false,
+        };
+        let members = vec![Member { room: id, user, role: Role::Owner, intervals, read_number: Number(0) }];
+        Room::loaded(LoadedRoom {
+            room: record,
+            head: HEAD,
+            members,
+            answered: Vec::new(),
+            answered_since: WallTime(0),
+        })
+    }
+
+    fn told(room: &mut Room, command: RoomCommand) -> Vec<RoomEffect> {
+        let mut effects = Vec::new();
+        room.handle(actor(), command, ReplyTo::Nobody, NOW.mono, NOW, &Limits::default(), &mut effects);
+        effects
+    }
+
+    #[test]
+    fn what_was_read_while_a_write_failed_is_not_written_before_the_room_is_loaded_anew() {
+        for command in [RoomCommand::Read { seq: Seq(3) }, RoomCommand::Delete { seq: Seq(3), client_id: None }] {
+            for fails in [false, true] {
+                let mut room = room();
+                let Some(RoomEffect::Read { purpose, .. }) = told(&mut room, command.clone()).pop() else {
+                    panic!("the message is read from the store")
+                };
+                told(&mut room, RoomCommand::Add { user: UserId(Uuid::from_u128(3)), role: Role::Member });
+                let mut effects = Vec::new();
+                room.flush(&mut effects);
+                let Some(RoomEffect::Store { batch, .. }) = effects.pop() else { panic!("one has come in") };
+                let why = Failure::Unavailable("the disk is full".to_owned());
+                let result = if fails { Err(why) } else { Ok(crate::store::Outcome::Done { first_user: false }) };
+                room.stored_batch(batch, result, NOW, &Limits::default(), &mut effects);
+                effects.clear();
+                let found = Answer::Events(vec![(*message(3, "three")).clone()]);
+                room.read(purpose, Ok(found), NOW, &mut effects);
+                let refused = effects.iter().any(|effect| {
+                    matches!(effect, RoomEffect::Reply { result: Err(why), .. } if why.code == Code::StorageUnavailable)
+                });
+                assert_eq!(refused, fails, "{command:?}: {effects:?}");
+                effects.clear();
+                room.flush(&mut effects);
+                assert!(!fails || effects.is_empty(), "{command:?}: {effects:?}");
+            }
+        }
+    }
+}
