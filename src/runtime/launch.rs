@@ -4,11 +4,13 @@
 //! with exit code 1: half a server that hangs would be worse. Does not know what the tasks it is given do.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::num::NonZeroUsize;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Once, mpsc};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -74,6 +76,19 @@ pub async fn breathe() {
     let _in = In;
     // Timers are looked at after the sockets, and not before nothing else is ready.
     glommio::timer::sleep(Duration::from_micros(1)).await;
+}
+
+/// Lets the other tasks of this one's queue run that are ready.
+pub(super) async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Whether a task of this shard is in [`breathe`].

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::metrics::counters::ShellCounters;
 
-use super::launch::breathe;
+use super::launch::{breathe, yield_once};
 
 /// One part in so many of the time that all others took since the last portion, if that is more than the smallest portion.
 const PART: u64 = 3;
@@ -217,15 +217,7 @@ impl<F> Drop for Portioned<F> {
 
 /// Lets the other tasks of the portion run, or those of the next if this one is used up. For a [`Portioned`] task that does much in a row.
 pub async fn step() {
-    let mut stepped = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut stepped, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+    yield_once().await;
 }
 
 fn micros(time: Duration) -> u64 {

@@ -10,7 +10,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
@@ -182,9 +182,7 @@ impl Watched {
     /// Reads what is there; wakes the task when there is something to read.
     pub fn poll_read(&self, cx: &Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         while self.entry.ready.get() {
-            // SAFETY: who asked for the watch keeps the socket open for as long.
-            let socket = unsafe { BorrowedFd::borrow_raw(self.entry.fd) };
-            match rustix::net::recv(socket, &mut *into, RecvFlags::DONTWAIT) {
+            match rustix::net::recv(self.socket(), &mut *into, RecvFlags::DONTWAIT) {
                 Ok((read, _)) => {
                     // Less than there was room for: it was all, and more will be told. Of an end that came with it, nothing will.
                     if read < into.len() && !self.entry.ended.get() {
@@ -206,20 +204,21 @@ impl Watched {
 }
 
 impl Watched {
+    fn socket(&self) -> BorrowedFd<'_> {
+        // SAFETY: who asked for the watch keeps the socket open for as long.
+        unsafe { BorrowedFd::borrow_raw(self.entry.fd) }
+    }
+
     /// When the socket is closed, what its peer has not taken is thrown away and the peer gets a reset.
     pub fn break_off(&self) {
-        // SAFETY: as above.
-        let socket = unsafe { BorrowedFd::borrow_raw(self.entry.fd) };
         // A socket that refuses this is broken already.
-        let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
+        let _ = rustix::net::sockopt::set_socket_linger(self.socket(), Some(Duration::ZERO));
     }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        // SAFETY: as above.
-        let socket = unsafe { BorrowedFd::borrow_raw(self.entry.fd) };
-        let _ = epoll::delete(&self.watch.epoll, socket.as_fd());
+        let _ = epoll::delete(&self.watch.epoll, self.socket());
         let table = &mut *self.watch.table.borrow_mut();
         if let Some(place) = table.entries.get_mut(self.index as usize) {
             *place = None;
@@ -232,7 +231,7 @@ impl Drop for Watched {
 mod tests {
     use std::io::Write as _;
     use std::net::{Shutdown, TcpListener, TcpStream};
-    use std::os::fd::AsRawFd as _;
+    use std::os::fd::{AsFd as _, AsRawFd as _};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use glommio::timer::Timer;
 
 use crate::base::Moment;
-use crate::runtime::launch::{breathe, breathing};
+use crate::runtime::launch::{breathe, breathing, yield_once};
 use crate::runtime::seam::Machine;
 use crate::runtime::watch::Watch;
 
@@ -94,15 +94,7 @@ impl<M: Machine> Pump<M> {
 
     /// Lets the other tasks of this queue run that are ready.
     async fn yield_now(&self) {
-        let mut yielded = false;
-        poll_fn(|cx| {
-            if std::mem::replace(&mut yielded, true) {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
+        yield_once().await;
         let looked = self.looked.get();
         self.looked.set(Looked { waits: looked.waits + 1, ..looked });
     }
