@@ -8,23 +8,16 @@ mod fake;
 use std::collections::BTreeMap;
 
 use causerie_load::report::Report;
-use fake::{Deed, Fake, Fault, Plan, ResumeFault, Setup};
+use fake::{Deed, Fake, Fault, Plan, ResumeFault, Setup, talk};
 
 /// Six people in two rooms of three; long enough that there is always a next message.
-const TALK: &str = "
-name = 'talk'
-drain_seconds = 60
-population = { connections = 6, room_size = 3, payload = 120 }
-connect = { settle_seconds = 0 }
-[[phase]]
-name = 'talk'
-seconds = 1
-messages = { rate = 60 }
-";
+fn six() -> String {
+    talk(6, 3, 1.0, 60)
+}
 
 /// The same, but not waiting long for what will not come.
 fn impatient() -> String {
-    TALK.replace("drain_seconds = 60", "drain_seconds = 4")
+    six().replace("drain_seconds = 60", "drain_seconds = 4")
 }
 
 /// A run against a server with this fault: the report, and what the server did.
@@ -52,7 +45,7 @@ fn kinds(faults: &[(&str, u64)]) -> BTreeMap<String, u64> {
 
 #[test]
 fn a_server_that_does_right_is_not_accused() {
-    let (report, _) = faulty(TALK, Plan::default());
+    let (report, _) = faulty(&six(), Plan::default());
     assert_eq!(report.verdict.faults, kinds(&[]), "{:?}", report.verdict.words);
     let talk = &report.phases[report.phases.len() - 1];
     assert_eq!((talk.planned, talk.sent, talk.acked, talk.unanswered), (60, 60, 60, 0));
@@ -151,7 +144,7 @@ fn an_ack_that_never_came() {
 
 #[test]
 fn a_message_that_is_refused() {
-    let (report, deeds) = faulty(TALK, Plan::one(10, Fault::Refuse("not_allowed")));
+    let (report, deeds) = faulty(&six(), Plan::one(10, Fault::Refuse("not_allowed")));
     assert_eq!(deeds.len(), 1);
     assert!(!report.passed());
     let talk = report.phases.last().unwrap();
@@ -163,7 +156,7 @@ fn a_message_that_is_refused() {
 #[test]
 fn a_connection_that_ends_is_a_trouble_and_what_it_missed_is_had_again() {
     for (fault, name) in [(Fault::Close(4503), "4503"), (Fault::Cut, "cut")] {
-        let (report, deeds) = faulty(TALK, Plan::one(10, fault));
+        let (report, deeds) = faulty(&six(), Plan::one(10, fault));
         assert_eq!(deeds.len(), 1);
         assert!(!report.passed(), "nobody asked for it");
         assert_eq!(report.verdict.faults, kinds(&[]), "{:?}", report.verdict.words);

@@ -5,22 +5,12 @@
 mod fake;
 
 use causerie_load::run;
-use fake::{Fake, Setup};
-
-const TALK: &str = "
-name = 'talk'
-population = { connections = 6, room_size = 3, payload = 120 }
-connect = { settle_seconds = 0 }
-[[phase]]
-name = 'talk'
-seconds = 1
-messages = { rate = 60 }
-";
+use fake::{Fake, Setup, talk};
 
 /// Why there is no run with a server that greets like this, and how many sockets were opened until that was clear.
 fn refused(greeting: Option<&'static str>, adapter: &str) -> (String, u64) {
     let fake = Fake::start(Setup { greeting, ..Setup::default() });
-    let mut plan = fake.plan(TALK);
+    let mut plan = fake.plan(&talk(6, 3, 1.0, 60));
     adapter.clone_into(&mut plan.adapter);
     let why = run::run(&plan).unwrap_err().to_string();
     let opened = fake.record().opened;

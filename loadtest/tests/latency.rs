@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use causerie_load::report::{Distribution, Report};
 use causerie_load::run;
-use fake::{Fake, Setup, Stamp};
+use fake::{Fake, Setup, Stamp, talk};
 
 /// Runs the scenario and knows the moment at which it began.
 fn run_from(fake: &Fake, scenario: &str) -> (Report, Instant) {
@@ -53,17 +53,6 @@ fn holds(what: &str, times: &Distribution, (least, most): &(Vec<u64>, Vec<u64>))
     }
 }
 
-const TALK: &str = "
-name = 'talk'
-drain_seconds = 60
-population = { connections = 12, room_size = 4, payload = 120 }
-connect = { settle_seconds = 0 }
-[[phase]]
-name = 'talk'
-seconds = 2
-messages = { rate = 150 }
-";
-
 /// Waits until the pongs to the last deliveries are there.
 fn with_all_pongs(fake: &Fake) -> std::sync::MutexGuard<'_, fake::Record> {
     let end = Instant::now() + Duration::from_mins(1);
@@ -87,7 +76,7 @@ fn every_time_agrees_with_the_servers_stamps() {
         n => Duration::from_micros(n * 50),
     };
     let fake = Fake::start(Setup { delay: Some(delay), pings: true, ..Setup::default() });
-    let (report, start) = run_from(&fake, TALK);
+    let (report, start) = run_from(&fake, &talk(12, 4, 2.0, 150));
     assert_eq!(report.verdict.faults.len(), 0, "{:?}", report.verdict.words);
     let record = with_all_pongs(&fake);
     assert_eq!((record.messages.len(), record.deliveries.len(), record.acks.len()), (300, 900, 300));
@@ -107,7 +96,7 @@ fn every_time_agrees_with_the_servers_stamps() {
 fn a_stall_shows_in_all_that_was_due_meanwhile() {
     let stall = Duration::from_secs(1);
     let fake = Fake::start(Setup { stall: Some((100, stall)), pings: true, ..Setup::default() });
-    let (report, start) = run_from(&fake, TALK);
+    let (report, start) = run_from(&fake, &talk(12, 4, 2.0, 150));
     let record = with_all_pongs(&fake);
     let (from, to) = record.stalled.unwrap();
     // The schedule went on: every message has the intended time that it has without a stall.
@@ -141,8 +130,8 @@ fn a_stall_shows_in_all_that_was_due_meanwhile() {
 #[test]
 fn a_harness_that_was_too_slow_says_so() {
     // Thousands of writes in one moment: nothing sends the last of them within a millisecond of it.
-    let scenario =
-        TALK.replace("messages = { rate = 150 }", "messages = { shape = 'burst', burst = 4000, every = 10 }");
+    let scenario = talk(12, 4, 2.0, 150)
+        .replace("messages = { rate = 150 }", "messages = { shape = 'burst', burst = 4000, every = 10 }");
     let scenario = format!("lateness_limit_ms = 1\n{scenario}");
     let fake = Fake::start(Setup::default());
     let report = fake.run(&scenario);

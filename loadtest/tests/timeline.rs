@@ -4,22 +4,11 @@
 
 mod fake;
 
-use fake::{Fake, Setup};
-
-const TALK: &str = "
-name = 'talk'
-drain_seconds = 60
-population = { connections = 6, room_size = 3, payload = 120 }
-connect = { settle_seconds = 0 }
-[[phase]]
-name = 'talk'
-seconds = 1.4
-messages = { rate = 100 }
-";
+use fake::{Fake, Setup, talk};
 
 #[test]
 fn nothing_is_left_out_and_the_last_second_has_its_real_length() {
-    let report = Fake::start(Setup::default()).run(TALK);
+    let report = Fake::start(Setup::default()).run(&talk(6, 3, 1.4, 100));
     let sum = |of: fn(&causerie_load::report::Sample) -> u64| report.timeline.iter().map(of).sum::<u64>();
     let talk = report.phases.last().unwrap();
     assert_eq!((talk.sent, talk.acked, talk.delivered), (140, 140, 280));

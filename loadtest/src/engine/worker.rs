@@ -159,7 +159,7 @@ impl Worker {
     fn work(&mut self) -> Result<(), Failure> {
         self.second_cpu = own_cpu();
         let mut ready = [MaybeUninit::<epoll::Event>::uninit(); 512];
-        let mut events: Vec<(u64, epoll::EventFlags)> = Vec::with_capacity(512);
+        let mut events: Vec<Ready> = Vec::with_capacity(512);
         loop {
             loop {
                 match self.orders.try_recv() {
@@ -179,7 +179,8 @@ impl Worker {
                 Err(why) => return Err(Failure::new("waiting for sockets", why)),
             }
             // Those who are there come first, or a storm of handshakes would be measured as the server's slowness to the others.
-            let (arriving, there) = self.arriving_apart(&events);
+            let there = self.arriving_last(&mut events);
+            let (there, arriving) = events.split_at(there);
             for some in there.chunks(AT_ONCE) {
                 for &(data, flags) in some {
                     self.ready(data, flags);
@@ -187,7 +188,7 @@ impl Worker {
                 self.due()?;
             }
             let until = self.setup.now() + ARRIVALS;
-            for &(data, flags) in &arriving {
+            for &(data, flags) in arriving {
                 self.ready(data, flags);
                 self.due()?;
                 // The kernel says again who else is ready.
@@ -198,15 +199,17 @@ impl Worker {
         }
     }
 
-    /// Cuts what is ready into who is on its way in and who is there.
-    fn arriving_apart(&self, events: &[(u64, epoll::EventFlags)]) -> (Vec<Ready>, Vec<Ready>) {
+    /// Puts who is on its way in behind who is there; answers how many are there.
+    fn arriving_last(&self, events: &mut [Ready]) -> usize {
         if self.in_flight == 0 {
-            return (Vec::new(), events.to_vec());
+            return events.len();
         }
-        events.iter().partition(|(data, _)| {
+        let arrives = |&(data, _): &Ready| {
             let slot = usize::try_from(data & 0xffff_ffff).unwrap_or(usize::MAX);
             self.conns.get(slot).is_some_and(Conn::on_its_way)
-        })
+        };
+        events.sort_by_key(arrives);
+        events.partition_point(|event| !arrives(event))
     }
 
     /// Does everything that is due, and says how long nothing will be.

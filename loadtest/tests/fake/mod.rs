@@ -29,6 +29,22 @@ use uuid::Uuid;
 
 pub use faults::{Fault, Plan, ResumeFault};
 
+/// A scenario: so many people in rooms of this size, who say `rate` messages a second for so many seconds.
+pub fn talk(connections: u32, room_size: u32, seconds: f64, rate: u32) -> String {
+    format!(
+        "
+name = 'talk'
+drain_seconds = 60
+population = {{ connections = {connections}, room_size = {room_size}, payload = 120 }}
+connect = {{ settle_seconds = 0 }}
+[[phase]]
+name = 'talk'
+seconds = {seconds}
+messages = {{ rate = {rate} }}
+"
+    )
+}
+
 /// How a fake server behaves.
 #[derive(Default)]
 pub struct Setup {
