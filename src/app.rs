@@ -1,30 +1,38 @@
 //! Joins all parts: settings in, a running server, and the end of it. Nothing else knows them all.
 
+#[cfg(feature = "scylla")]
+pub mod moving;
+#[cfg(feature = "scylla")]
+pub mod scylla;
+mod stores;
+
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::auth::{account, token};
 use crate::base::ShardId;
 use crate::config::Settings;
-use crate::config::settings::{AuthMode, MasterKey, Signup, StoreKind};
+use crate::config::settings::{AuthMode, MasterKey, Signup};
 use crate::keys::{CurrentSigner, Keeper, KeySet, KeysError, Source};
 use crate::metrics::process::Process;
 use crate::net::rest::{self, Keys, Ready, RestState};
+use crate::net::web::pack::{Pack, PackProblem};
 use crate::net::{self, Admission, Bound, CertProblem, CertSource, Certs, Site, TokenAuthenticator};
 use crate::runtime::clock::Clock;
 use crate::runtime::doctor;
 use crate::runtime::drain::{DrainSettings, Signals, serve_until_signal};
 use crate::runtime::gateway::Gateway;
 use crate::runtime::launch::{LaunchError, LaunchSettings, Parts, Pinning, ShardHandle, Work, launch};
-use crate::runtime::seam::{StoreDone, StoreFull, StorePort};
-use crate::shard::{NameKeys, Placement, Setup, Shard, StoreOp};
-use crate::store::driver::{Driver, DriverNumbers, DriverSettings};
-use crate::store::embedded::{Embedded, EmbeddedSettings, MasterKeySource};
-use crate::store::memory::Memory;
+use crate::shard::{NameKeys, Placement, Setup, Shard};
+use crate::store::driver::DriverNumbers;
+use crate::store::embedded::{EmbeddedSettings, MasterKeySource};
 use crate::store::{Backend, Failure};
 use crate::welcome;
+
+use self::stores::StoreHandle;
 
 /// Why the server could not start, or ended other than it should.
 #[derive(Debug, thiserror::Error)]
@@ -40,12 +48,26 @@ pub enum AppError {
     /// The store cannot be opened.
     #[error("store: {0}")]
     Store(#[from] Failure),
+    /// The store is a copy that was never finished: much is missing in it.
+    #[error(
+        "the data are an unfinished copy of {0}: give `causerie copy` again until it says that it is done, or start with the old data"
+    )]
+    Unfinished(String),
+    /// Another server owns the rooms now.
+    #[error("another server has taken over the rooms of this one, whose lease had ended; see the log")]
+    Lost,
+    /// Nothing was copied, or not all.
+    #[error(transparent)]
+    Copy(#[from] crate::store::copy::CopyError),
     /// Token keys.
     #[error(transparent)]
     Keys(#[from] KeysError),
     /// Certificate and key.
     #[error(transparent)]
     Certificate(#[from] CertProblem),
+    /// The web client in the binary.
+    #[error(transparent)]
+    Web(#[from] PackProblem),
     /// The shards.
     #[error(transparent)]
     Launch(#[from] LaunchError),
@@ -63,36 +85,23 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Old messages are looked for this often.
 const RETENTION_SWEEP_MS: u64 = 60 * 60 * 1000;
 
-/// The driver as the runtime wants it.
-struct DriverPort(Driver);
-
-impl StorePort for DriverPort {
-    fn submit(&self, op: StoreOp, done: StoreDone) -> Result<(), StoreFull> {
-        self.0.submit(op, done).map_err(|_| StoreFull)
-    }
-
-    fn drain(&self) {
-        self.0.drain();
-    }
-
-    fn depth(&self) -> usize {
-        let numbers = self.0.numbers();
-        usize::try_from(numbers.writes_waiting + numbers.reads_waiting).unwrap_or(usize::MAX)
-    }
-}
-
 /// What is shared by all shards once the gateway is there.
 struct Sites {
     public: Site,
     operators: Site,
 }
 
-/// Runs the server until it is told to stop.
+/// Runs the server until it is told to stop. `web` is the pack of the web client ([`net::web::pack`]), empty if there is none.
 ///
 /// # Errors
 /// See [`AppError`].
-pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + Sync>) -> Result<(), AppError> {
+pub fn run(
+    settings: &Settings,
+    dropped_log_lines: Box<dyn Fn() -> u64 + Send + Sync>,
+    web: &'static [u8],
+) -> Result<(), AppError> {
     token::install_provider();
+    let web = net::web::Client::from(Pack::read(web)?);
     // Also the process' default, for what makes a client of its own (key sets by URL). Set once; a second time changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let shards = shard_count(settings);
@@ -106,12 +115,15 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
         .mode(0o700)
         .create(&settings.data_dir)
         .map_err(|cause| AppError::DataDir { dir: settings.data_dir.clone(), cause })?;
-    let signals = Signals::listen()?;
     let clock = Clock::start();
 
-    let backend = open_store(settings)?;
-    let driver_settings = DriverSettings { readers: settings.store.readers, ..DriverSettings::default() };
-    let driver = Driver::start(backend.clone(), driver_settings)?;
+    // Before signals are taken over: who ends a server that waits for its store need not wait.
+    let opened = stores::open(settings)?;
+    let signals = Signals::listen()?;
+    let stores::Opened { backend, handle: driver, lost } = opened;
+    if let Some(origin) = crate::store::copy::unfinished(&*backend)? {
+        return Err(AppError::Unfinished(origin));
+    }
     let empty = no_users(&*backend)?;
     let source = Source::from_settings(&settings.auth, &settings.data_dir);
     let (keeper, first_keys) = Keeper::start(source, clock.now().wall)?;
@@ -161,6 +173,7 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
             ready: ready.clone(),
             driver: driver.clone(),
             dropped_log_lines: dropped_log_lines.into(),
+            web,
         };
         move |shard: ShardHandle| {
             let sites = sites.get_or_init(|| make.sites(&shard.gateway));
@@ -186,7 +199,7 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
         pool_threads: settings.runtime.blocking_threads,
         ..LaunchSettings::default()
     };
-    let parts = Parts { placement, store: Arc::new(DriverPort(driver)), backend: backend.clone(), clock };
+    let parts = Parts { placement, store: Arc::new(driver), backend: backend.clone(), clock };
     let server = launch(&launch_settings, parts, machine, start)?;
     ready.set(true);
 
@@ -244,7 +257,7 @@ pub fn run(settings: &Settings, dropped_log_lines: Box<dyn Fn() -> u64 + Send + 
     )?;
     // Others still hold it (routes, the thread of the keys), so it would not be closed by being dropped.
     backend.close();
-    Ok(())
+    if lost.load(Ordering::Acquire) { Err(AppError::Lost) } else { Ok(()) }
 }
 
 /// Makes what answers requests, once the gateway is there.
@@ -254,8 +267,9 @@ struct SiteMaker {
     keys: Keys,
     signer: CurrentSigner,
     ready: Ready,
-    driver: Driver,
+    driver: StoreHandle,
     dropped_log_lines: Arc<dyn Fn() -> u64 + Send + Sync>,
+    web: net::web::Client,
 }
 
 impl SiteMaker {
@@ -292,7 +306,7 @@ impl SiteMaker {
         let public = Site {
             settings: Arc::new(net_settings.clone()),
             certs: self.certs.clone(),
-            router: rest::router(state),
+            router: rest::router(state, self.web.clone()),
             admission: Admission::new(most, settings.limits.connections_per_address),
             sockets: Some(Arc::new(TokenAuthenticator::new(self.keys.clone(), gateway.clone().into()))),
         };
@@ -324,20 +338,8 @@ impl SiteMaker {
     }
 }
 
-fn open_store(settings: &Settings) -> Result<Arc<dyn Backend>, AppError> {
-    match settings.store.kind {
-        StoreKind::Memory => {
-            let mut key = [0; 32];
-            // All is gone at the end: so is the key.
-            ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut key)
-                .map_err(|_| std::io::Error::other("the system gives no random bytes"))?;
-            Ok(Arc::new(Memory::new(key)))
-        }
-        StoreKind::Embedded => {
-            let embedded = EmbeddedSettings { cache_bytes: settings.store.cache_bytes, ..EmbeddedSettings::default() };
-            Ok(Arc::new(Embedded::open(&settings.data_dir, &master_key(settings), embedded)?))
-        }
-    }
+fn embedded_settings(settings: &Settings) -> EmbeddedSettings {
+    EmbeddedSettings { cache_bytes: settings.store.cache_bytes, ..EmbeddedSettings::default() }
 }
 
 /// Where the master key comes from.

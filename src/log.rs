@@ -86,9 +86,13 @@ pub fn audit(line: &crate::shard::input::Audit) {
     tracing::info!(target: AUDIT, what = line.what, user, room, conn, code = line.code);
 }
 
+const DRIVER_LEVEL: &str = "scylla=warn";
+
 fn build(log: &Log, audit: &Audit, terminal: impl Write + Send + 'static) -> Result<(Dispatch, Guard), LogError> {
     let in_log = audit.in_log;
-    let level = EnvFilter::try_new(&log.level).map_err(|error| LogError::Level(error.to_string()))?;
+    // The driver of the database tells of every connection; its warnings are enough, unless more is asked for by its name.
+    let level = EnvFilter::try_new(format!("{DRIVER_LEVEL},{}", log.level))
+        .map_err(|error| LogError::Level(error.to_string()))?;
     let normal = level.and(filter_fn(move |of: &Metadata<'_>| in_log || of.target() != AUDIT));
     let normal_queue = Queue::start("log", terminal).map_err(LogError::Thread)?;
     let layer = fmt::layer().with_writer(normal_queue.writer.clone());

@@ -13,6 +13,10 @@ use clap::{Args, Parser, Subcommand};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The web client, as `scripts/setup run` packs it; empty before that. It stands in the binary alone and not in the library, so that a new
+/// client means a new link and not a new compilation of everything.
+static WEB: &[u8] = include_bytes!("../target/web/client.pack");
+
 /// A self-hosted real-time chat server.
 #[derive(Debug, Parser)]
 #[command(name = "causerie", version, arg_required_else_help = true)]
@@ -29,6 +33,12 @@ enum Command {
     Check(Check),
     /// Look whether this machine can carry the server: what is wrong, and the command that mends it.
     Doctor(Doctor),
+    /// Make the keyspace and the tables in ScyllaDB, or bring them up to this version.
+    #[cfg(feature = "scylla")]
+    Migrate(Migrate),
+    /// Copy everything into another store: from the embedded one to ScyllaDB, or back.
+    #[cfg(feature = "scylla")]
+    Copy(Copy),
     /// Talk from the terminal.
     Chat(client::ChatArgs),
     /// Watch a server's numbers in the terminal.
@@ -51,12 +61,34 @@ struct Serve {
     /// Where everything is kept (data.dir).
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
-    /// What keeps it: embedded or memory (store.kind).
+    /// What keeps it: embedded, scylla or memory (store.kind).
     #[arg(long, value_name = "KIND")]
     store: Option<String>,
     /// How many shards; 0 is one a core (server.shards).
     #[arg(long, value_name = "N")]
     shards: Option<String>,
+    /// With ScyllaDB: bring its tables up to this version first, as `causerie migrate` does.
+    #[cfg(feature = "scylla")]
+    #[arg(long)]
+    migrate: bool,
+}
+
+/// Safe when two run at once, and when everything is there already.
+#[cfg(feature = "scylla")]
+#[derive(Debug, Args)]
+struct Migrate {
+    #[command(subcommand)]
+    command: Option<MigrateCommand>,
+    /// The configuration, with [store.scylla].
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
+
+#[cfg(feature = "scylla")]
+#[derive(Debug, Subcommand)]
+enum MigrateCommand {
+    /// Only say what was applied and what is missing; the exit code is 1 when something is.
+    Status,
 }
 
 #[derive(Debug, Args)]
@@ -67,6 +99,24 @@ struct Check {
     /// Look through the data kept here too (pages, records, seals, order); no server may be using it.
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
+}
+
+/// Neither store may be used by a server meanwhile. Given again after a break it goes on; at the end both are compared.
+#[cfg(feature = "scylla")]
+#[derive(Debug, Args)]
+struct Copy {
+    /// What is copied: embedded:DIR or scylla:HOST:PORT,HOST:PORT…/KEYSPACE.
+    #[arg(long, value_name = "STORE")]
+    from: app::moving::Place,
+    /// Where to: an empty store of either kind, or an unfinished copy of the same source.
+    #[arg(long, value_name = "STORE")]
+    to: app::moving::Place,
+    /// The configuration: master key, and how to come into the database.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data directory of the server on ScyllaDB, where its master key lies unless it comes from elsewhere (data.dir).
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -87,10 +137,13 @@ enum Failed {
     App(#[from] app::AppError),
     #[error("this machine is not ready; see FAIL above")]
     Machine,
-    #[error("the data could not be looked at: {0}")]
+    #[error("{0}")]
     Data(#[from] Failure),
     #[error("the data has {0} problem(s), named above; restore a backup, or ask with the text above")]
     Damaged(u64),
+    #[cfg(feature = "scylla")]
+    #[error("the schema: {0}")]
+    Schema(String),
     #[error("cannot write to the terminal: {0}")]
     Terminal(#[from] io::Error),
 }
@@ -102,6 +155,8 @@ impl Failed {
             Self::Log(_) | Self::App(_) | Self::Machine | Self::Data(_) | Self::Damaged(_) | Self::Terminal(_) => {
                 ExitCode::FAILURE
             }
+            #[cfg(feature = "scylla")]
+            Self::Schema(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -112,6 +167,10 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve(args),
         Command::Check(args) => check(&args),
+        #[cfg(feature = "scylla")]
+        Command::Migrate(args) => migrate(&args),
+        #[cfg(feature = "scylla")]
+        Command::Copy(args) => copy(args),
         Command::Doctor(args) => doctor(&args),
         Command::Chat(args) => return client::run(&args),
         Command::Top(args) => return top::run(&args),
@@ -139,7 +198,13 @@ fn serve(args: Serve) -> Result<(), Failed> {
     let settings = config::load(args.config.as_deref(), environment(), &flags)?;
     // Held until the end: what waits to be written is written when it goes.
     let log = log::init(&settings.log, &settings.audit)?;
-    Ok(app::run(&settings, log.dropped_counter())?)
+    #[cfg(feature = "scylla")]
+    if args.migrate && settings.store.kind == config::settings::StoreKind::Scylla {
+        for step in app::scylla::migrate_before(&settings)? {
+            tracing::info!("the schema has {step} now");
+        }
+    }
+    Ok(app::run(&settings, log.dropped_counter(), WEB)?)
 }
 
 /// Prints every problem of a configuration, or that there is none; then, if asked for, every problem of the data.
@@ -163,6 +228,47 @@ fn check(args: &Check) -> Result<(), Failed> {
         0 => say("the data is sound"),
         count => Err(Failed::Damaged(count)),
     }
+}
+
+/// Brings the schema up to this program, or says how it stands.
+#[cfg(feature = "scylla")]
+fn migrate(args: &Migrate) -> Result<(), Failed> {
+    let flags = Flags { store: Some("scylla".to_owned()), ..Flags::default() };
+    let settings = config::load(args.config.as_deref(), environment(), &flags)?;
+    let keyspace = &settings.store.scylla.keyspace;
+    if args.command.is_none() {
+        for step in app::scylla::migrate(&settings)? {
+            say(&format!("applied {step}"))?;
+        }
+        return say(&format!("the keyspace {keyspace} is up to date"));
+    }
+    let status = app::scylla::status(&settings)?;
+    for (version, name, at) in &status.applied {
+        let at = time::OffsetDateTime::from_unix_timestamp(i64::try_from(at / 1000).unwrap_or(0));
+        let at = at.ok().and_then(|at| at.format(&time::format_description::well_known::Rfc3339).ok());
+        say(&format!("applied {name} ({version}) at {}", at.unwrap_or_default()))?;
+    }
+    for step in &status.missing {
+        say(&format!("missing {}", step.name))?;
+    }
+    match (status.newer, status.missing.len()) {
+        (Some(newer), _) => Err(Failed::Schema(format!("step {newer} is newer than this program: start a newer one"))),
+        (None, 0) => say(&format!("the keyspace {keyspace} is up to date")),
+        (None, missing) => Err(Failed::Schema(format!("{missing} step(s) are missing: run `causerie migrate`"))),
+    }
+}
+
+/// Copies one store into another, and prints what was copied.
+#[cfg(feature = "scylla")]
+fn copy(args: Copy) -> Result<(), Failed> {
+    let flags = Flags { data_dir: args.data_dir, ..Flags::default() };
+    let settings = config::load(args.config.as_deref(), environment(), &flags)?;
+    let copied = app::moving::copy(&settings, &args.from, &args.to)?;
+    let causerie::store::copy::Copied { settings, users, rooms, names, events, checksum } = copied;
+    say(&format!(
+        "copied and found the same in both: {users} users, {rooms} rooms, {events} events, {names} names, {settings} settings, checksum \
+         {checksum:016x}"
+    ))
 }
 
 /// Prints what was found; what keeps the server from running makes the exit code 1.

@@ -39,7 +39,8 @@ pub fn text(about: &Welcome<'_>) -> String {
         );
     }
     if about.empty {
-        let _ = writeln!(text, "  next         causerie chat --server {url} --user YOUR_NAME");
+        let _ =
+            writeln!(text, "  next         open {url} in a browser, or: causerie chat --server {url} --user YOUR_NAME");
         let _ = writeln!(text, "               there is no account yet: the first one becomes the administrator");
     }
     text
@@ -73,6 +74,7 @@ mod tests {
             "https://localhost:8443 (2 shards)",
             "https://localhost:9443/metrics",
             "SHA-256 AA:BB",
+            "open https://localhost:8443 in a browser",
             "causerie chat --server",
         ] {
             assert!(all.contains(part), "{part} is not in\n{all}");

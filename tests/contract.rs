@@ -1,11 +1,13 @@
-//! The published contract against the code: the AsyncAPI document in the repository, and the tables of `docs/protocol.md`.
+//! The published contract against the code: the documents in the repository (AsyncAPI, OpenAPI, the table of codes), and the tables
+//! of `docs/protocol.md`. Other languages make their types from the documents.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::unwrap_in_result, clippy::panic)]
 
 use std::path::Path;
 
 use causerie::base::{Close, Code};
-use causerie::wire::schema::{asyncapi, tables};
+use causerie::net::rest::openapi;
+use causerie::wire::schema::{asyncapi, codes, tables};
 
 /// Set to write the document anew.
 const RENEW: &str = "CAUSERIE_RENEW_CONTRACT";
@@ -14,18 +16,25 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap_or_default()
 }
 
-#[test]
-fn the_document_in_the_repository_is_what_the_code_says() {
-    const FILE: &str = "schema/protocol/asyncapi.json";
+/// A file of the repository against what the code says, renewed first when that is asked for.
+#[track_caller]
+fn kept(file: &str, says: &serde_json::Value) {
     if std::env::var_os(RENEW).is_some() {
-        let text = serde_json::to_string_pretty(&asyncapi()).expect("JSON") + "\n";
-        std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE), text).expect("the file can be written");
+        let text = serde_json::to_string_pretty(says).expect("JSON") + "\n";
+        std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), text).expect("the file can be written");
     }
-    let kept: serde_json::Value = serde_json::from_str(&read(FILE)).unwrap_or_default();
+    let kept: serde_json::Value = serde_json::from_str(&read(file)).unwrap_or_default();
     assert!(
-        kept == asyncapi(),
-        "{FILE} is not what the code says: run `{RENEW}=1 cargo test --test contract` and look at the difference"
+        kept == *says,
+        "{file} is not what the code says: run `{RENEW}=1 cargo test --test contract` and look at the difference"
     );
+}
+
+#[test]
+fn the_documents_in_the_repository_are_what_the_code_says() {
+    kept("schema/protocol/asyncapi.json", &asyncapi());
+    kept("schema/protocol/openapi.json", &openapi().expect("a document"));
+    kept("schema/protocol/codes.json", &codes());
 }
 
 #[test]

@@ -6,8 +6,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![allow(missing_docs)]
 
+#[path = "store/copy.rs"]
+mod copy;
 #[path = "store/damage.rs"]
 mod damage;
+#[allow(dead_code)] // the suite uses its part
+#[path = "support/database.rs"]
+mod database;
 #[path = "store/embedded.rs"]
 mod embedded;
 #[path = "store/kit.rs"]

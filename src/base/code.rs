@@ -188,6 +188,12 @@ impl Close {
         self as u16
     }
 
+    /// Whether a client comes back by itself, with back-off, and resumes. Otherwise something must be changed first.
+    #[must_use]
+    pub fn reconnect(self) -> bool {
+        (4500..4600).contains(&self.number())
+    }
+
     /// The reason in the close frame, and the label in the metrics.
     #[must_use]
     pub fn reason(self) -> &'static str {

@@ -4,7 +4,7 @@ use super::id::{ClientId, Epoch, MessageId, Number, RoomId, Seq, UserId};
 use super::time::WallTime;
 
 /// What an event is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
     /// Somebody said something. The only kind that takes a [`Number`].
     Message,
@@ -37,7 +37,7 @@ pub enum EventKind {
 }
 
 /// Whether an event still stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventStatus {
     /// As written.
     Live,
@@ -46,7 +46,7 @@ pub enum EventStatus {
 }
 
 /// One entry of a room's log, in its present state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Event {
     /// The room.
     pub room: RoomId,

@@ -30,7 +30,7 @@ pub enum Role {
 }
 
 /// A room's own record. It is the truth for what stands in it; its events and members are kept beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Room {
     /// The room.
     pub id: RoomId,
@@ -59,7 +59,7 @@ pub struct Room {
 }
 
 /// The newest event of a log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Head {
     /// Seq of the newest event, 0 when there is none.
     pub seq: Seq,
@@ -70,7 +70,7 @@ pub struct Head {
 }
 
 /// One stretch of a membership: events `from..=to` may be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Interval {
     /// The first event the member may read.
     pub from: Seq,
@@ -79,7 +79,7 @@ pub struct Interval {
 }
 
 /// Somebody's membership of one room, past intervals included.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Member {
     /// The room.
     pub room: RoomId,

@@ -17,7 +17,7 @@ pub enum Status {
 }
 
 /// A user's own record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct User {
     /// The user.
     pub id: UserId,
@@ -73,7 +73,7 @@ impl User {
 }
 
 /// One login of one user on one device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Session {
     /// The session.
     pub id: SessionId,
@@ -98,7 +98,7 @@ pub struct Session {
 }
 
 /// A device of a user.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Device {
     /// The device.
     pub id: DeviceId,
@@ -111,7 +111,7 @@ pub struct Device {
 }
 
 /// What an entry of the user stream says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StreamKind {
     /// The user came into a room (by themselves on another device, or added by `by`).
     Added {
@@ -139,7 +139,7 @@ pub enum StreamKind {
 }
 
 /// One entry of the log of what concerns one user and no single room.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StreamEvent {
     /// Whose stream.
     pub user: UserId,

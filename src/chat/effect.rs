@@ -142,6 +142,8 @@ pub enum Purpose {
     LookUp {
         /// Whose sends.
         user: UserId,
+        /// Which of them.
+        client_id: ClientId,
     },
     /// The message that somebody wants to take back.
     Target {

@@ -7,6 +7,7 @@ pub mod answered;
 pub mod command;
 pub mod effect;
 mod membership;
+mod parked;
 mod posting;
 pub mod presence;
 pub mod rate;

@@ -2,16 +2,16 @@
 
 use crate::base::limits::{CLIENT_ID_AHEAD_MS, METADATA_BYTES_MAX};
 use crate::base::time::Now;
-use crate::base::{ClientId, Code, Event, EventKind, EventStatus, Moment, Number, Refusal, Role, Seq, UserId, text};
-use crate::store::{Answer, Answered, Failure, Query, Span};
+use crate::base::{ClientId, Code, Event, EventKind, EventStatus, Moment, Number, Refusal, Role, Seq, text};
+use crate::store::{Answered, Query, Span};
 
 use super::answered::Known;
 use super::effect::{Purpose, ReplyTo, RoomEffect};
-use super::room::{Room, Waiting, storage_unavailable};
+use super::room::{Room, Waiting};
 use super::{Actor, RoomCommand, RoomReply};
 
 /// What identifies the body of a send, so that the same id with another body is found out.
-fn body_hash(content: &str, metadata: &str) -> u64 {
+pub(super) fn body_hash(content: &str, metadata: &str) -> u64 {
     let mut hasher = xxhash_rust::xxh3::Xxh3::with_seed(1);
     hasher.update(&(content.len() as u64).to_le_bytes());
     hasher.update(content.as_bytes());
@@ -22,8 +22,8 @@ fn body_hash(content: &str, metadata: &str) -> u64 {
 impl Room {
     /// A send. Waits behind earlier sends of the same user whose id is being looked up.
     pub(super) fn post(&mut self, send: Waiting, now: Now, effects: &mut Vec<RoomEffect>) {
-        if let Some(queue) = self.parked.get_mut(&send.actor.user) {
-            queue.push_back(send);
+        if self.parked.contains_key(&send.actor.user) {
+            self.park(send, effects);
             return;
         }
         let RoomCommand::Post { client_id, content, metadata } = &send.command else { return };
@@ -34,17 +34,18 @@ impl Room {
         match self.answered.look_up(send.actor.user, *client_id) {
             Known::Yes(answered) => self.answer_again(&send, answered, effects),
             Known::No => self.accept(send, now),
-            Known::AskStore => {
-                let user = send.actor.user;
-                let query = Query::Answered { room: self.record.id, user, client_id: *client_id };
-                self.parked.entry(user).or_default().push_back(send);
-                let look_up = self.ask(Purpose::LookUp { user }, query);
-                effects.push(look_up);
-            }
+            Known::AskStore => self.park(send, effects),
         }
     }
 
-    fn may_post(&self, actor: &Actor, id: ClientId, content: &str, metadata: &str, now: Now) -> Result<(), Refusal> {
+    pub(super) fn may_post(
+        &self,
+        actor: &Actor,
+        id: ClientId,
+        content: &str,
+        metadata: &str,
+        now: Now,
+    ) -> Result<(), Refusal> {
         self.member(actor.user)?;
         let Some(ms) = id.unix_ms() else { return Err(Refusal::new(Code::BadId).field("id")) };
         if ms > now.wall.0 + CLIENT_ID_AHEAD_MS {
@@ -60,7 +61,7 @@ impl Room {
         Ok(())
     }
 
-    fn accept(&mut self, send: Waiting, now: Now) {
+    pub(super) fn accept(&mut self, send: Waiting, now: Now) {
         let Waiting { actor, command, to, taken } = send;
         let RoomCommand::Post { client_id, content, metadata } = command else { return };
         let body_hash = body_hash(&content, &metadata);
@@ -80,7 +81,7 @@ impl Room {
         self.then(RoomEffect::Reply { to, result: Ok(reply) });
     }
 
-    fn answer_again(&mut self, send: &Waiting, answered: Answered, effects: &mut Vec<RoomEffect>) {
+    pub(super) fn answer_again(&mut self, send: &Waiting, answered: Answered, effects: &mut Vec<RoomEffect>) {
         let RoomCommand::Post { content, metadata, .. } = &send.command else { return };
         let to = send.to;
         if answered.body_hash != body_hash(content, metadata) {
@@ -97,33 +98,6 @@ impl Room {
         };
         // The first one may still be on its way to the disk: the answer is not given before it is there.
         self.once_stored(RoomEffect::Reply { to, result: Ok(reply) }, effects);
-    }
-
-    /// The store has said what was answered to the oldest parked send of this user.
-    pub(super) fn looked_up(
-        &mut self,
-        user: UserId,
-        result: Result<Answer, Failure>,
-        now: Now,
-        effects: &mut Vec<RoomEffect>,
-    ) {
-        let Some(mut queue) = self.parked.remove(&user) else { return };
-        let Some(first) = queue.pop_front() else { return };
-        match result {
-            Ok(Answer::Answered(Some(answered))) => self.answer_again(&first, answered, effects),
-            Ok(Answer::Answered(None)) if self.is_broken() => {
-                effects.push(RoomEffect::Reply { to: first.to, result: Err(storage_unavailable()) });
-            }
-            // It may have been removed from the room since it was parked.
-            Ok(Answer::Answered(None)) => match self.member(user).map(|_| ()) {
-                Ok(()) => self.accept(first, now),
-                Err(refusal) => effects.push(RoomEffect::Reply { to: first.to, result: Err(refusal) }),
-            },
-            _ => effects.push(RoomEffect::Reply { to: first.to, result: Err(storage_unavailable()) }),
-        }
-        for next in queue {
-            self.post(next, now, effects);
-        }
     }
 
     /// Takes a message back: one's own, or anybody's for a moderator.

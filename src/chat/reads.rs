@@ -166,7 +166,7 @@ impl Room {
         effects: &mut Vec<RoomEffect>,
     ) {
         match purpose {
-            Purpose::LookUp { user } => self.looked_up(user, result, now, effects),
+            Purpose::LookUp { user, client_id } => self.looked_up(user, client_id, result, now, effects),
             Purpose::Target { actor, client_id, to } => match self.to_be_changed(result) {
                 Ok(event) if self.barrier => {
                     let command = RoomCommand::Delete { seq: event.seq, client_id };
@@ -266,7 +266,7 @@ fn only_event(result: Result<Answer, Failure>) -> Result<Option<Event>, Refusal>
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use uuid::Uuid;
 
     use super::*;
@@ -276,10 +276,10 @@ mod tests {
     use crate::chat::room::tests::message;
     use crate::store::LoadedRoom;
 
-    const HEAD: Head = Head { seq: Seq(5), number: Number(5), at: WallTime(5) };
-    const NOW: Now = Now { mono: Moment(1), wall: WallTime(6) };
+    pub(crate) const HEAD: Head = Head { seq: Seq(5), number: Number(5), at: WallTime(5) };
+    pub(crate) const NOW: Now = Now { mono: Moment(1), wall: WallTime(6) };
 
-    fn actor() -> Actor {
+    pub(crate) fn actor() -> Actor {
         let nobody = Uuid::from_u128(9);
         let user = UserId(Uuid::from_u128(2));
         Actor { user, session: SessionId(nobody), device: DeviceId(nobody), admin: false }
@@ -287,6 +287,11 @@ mod tests {
 
     /// A room with five messages, none of them in memory.
     fn room() -> Room {
+        room_that_knows_ids_since(WallTime(0))
+    }
+
+    /// The same, of which only the ids answered since this time are in memory.
+    pub(crate) fn room_that_knows_ids_since(answered_since: WallTime) -> Room {
         let (id, user) = (RoomId(Uuid::from_u128(1)), actor().user);
         let intervals = vec![Interval { from: Seq(1), to: None }];
         let record = Record {
@@ -304,16 +309,10 @@ mod tests {
             removed: false,
         };
         let members = vec![Member { room: id, user, role: Role::Owner, intervals, read_number: Number(0) }];
-        Room::loaded(LoadedRoom {
-            room: record,
-            head: HEAD,
-            members,
-            answered: Vec::new(),
-            answered_since: WallTime(0),
-        })
+        Room::loaded(LoadedRoom { room: record, head: HEAD, members, answered: Vec::new(), answered_since })
     }
 
-    fn told(room: &mut Room, command: RoomCommand) -> Vec<RoomEffect> {
+    pub(crate) fn told(room: &mut Room, command: RoomCommand) -> Vec<RoomEffect> {
         let mut effects = Vec::new();
         room.handle(actor(), command, ReplyTo::Nobody, NOW.mono, NOW, &Limits::default(), &mut effects);
         effects

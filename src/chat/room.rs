@@ -21,6 +21,7 @@ use crate::store::{Failure, LoadedRoom, Outcome, RoomWrite};
 
 use super::answered::AnsweredIds;
 use super::effect::{ReplyTo, RoomEffect};
+use super::parked::Parked;
 use super::presence::Present;
 use super::timeline::Timeline;
 use super::{Actor, RoomCommand};
@@ -74,7 +75,7 @@ pub struct Room {
     pub(super) timeline: Timeline,
     pub(super) answered: AnsweredIds,
     /// Sends of users whose client id is being looked up, in order.
-    pub(super) parked: HashMap<UserId, VecDeque<Waiting>>,
+    pub(super) parked: HashMap<UserId, VecDeque<Parked>>,
     /// Who is there and who is typing.
     pub present: Present,
     open: RoomWrite,
@@ -417,8 +418,7 @@ impl Room {
     /// Whoever waits for something is told to try again.
     pub fn send_away(&mut self, effects: &mut Vec<RoomEffect>) {
         let waiting = std::mem::take(&mut self.behind_barrier);
-        let parked: BTreeMap<_, _> = std::mem::take(&mut self.parked).into_iter().collect();
-        for waiting in waiting.into_iter().chain(parked.into_values().flatten()) {
+        for waiting in waiting.into_iter().chain(self.unpark_all()) {
             effects.push(RoomEffect::Reply { to: waiting.to, result: Err(storage_unavailable()) });
         }
     }

@@ -115,6 +115,17 @@ impl Settings {
             look("tls.cert", cert);
             look("tls.key", key);
         }
+        let scylla = &self.store.scylla;
+        if let Some(tls) = &scylla.tls {
+            look("store.scylla.tls_ca", &tls.ca);
+            if let Some((cert, key)) = &tls.own {
+                look("store.scylla.tls_cert", cert);
+                look("store.scylla.tls_key", key);
+            }
+        }
+        if let Some(bundle) = &scylla.bundle {
+            look("store.scylla.bundle", bundle);
+        }
         if let MasterKey::File(path) = &self.master_key {
             look("keys.master_file", path);
         }
@@ -139,10 +150,12 @@ fn read(r: &mut Reader<'_>) -> Settings {
         origins: origins(r),
     };
     let data_dir = r.path("data.dir").unwrap_or_else(|| PathBuf::from("data"));
+    let kind = store_kind(r);
     let store = Store {
-        kind: store_kind(r),
+        kind,
         cache_bytes: r.number("store.cache_bytes", 16 << 20, 1 << 20..=1 << 40),
         readers: r.number("store.readers", 2, 1..=64),
+        scylla: super::scylla::read(r, kind == StoreKind::Scylla),
     };
     let master_key = master_key(r);
     let tls = tls(r);
@@ -211,12 +224,12 @@ fn origins(r: &mut Reader<'_>) -> Vec<String> {
 }
 
 fn store_kind(r: &mut Reader<'_>) -> StoreKind {
-    if r.peek("store.kind") == Some("scylla") {
-        let says = "scylla comes later; this version keeps data by \"embedded\" (on disk) or \"memory\" (for tests)";
-        r.skip("store.kind", says);
-        return StoreKind::Embedded;
+    let kinds = [("embedded", StoreKind::Embedded), ("scylla", StoreKind::Scylla), ("memory", StoreKind::Memory)];
+    let kind = r.choice("store.kind", StoreKind::Embedded, &kinds);
+    if kind == StoreKind::Scylla && !cfg!(feature = "scylla") {
+        r.problem("store.kind", "\"scylla\" is not in this program: build it with --features scylla".to_owned());
     }
-    r.choice("store.kind", StoreKind::Embedded, &[("embedded", StoreKind::Embedded), ("memory", StoreKind::Memory)])
+    kind
 }
 
 fn master_key(r: &mut Reader<'_>) -> MasterKey {

@@ -9,6 +9,7 @@ pub mod check;
 pub mod problem;
 pub mod raw;
 mod reader;
+mod scylla;
 pub mod settings;
 #[cfg(test)]
 mod tests;

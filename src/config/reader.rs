@@ -43,17 +43,6 @@ impl<'a> Reader<'a> {
         self.problems.add(key, source, says);
     }
 
-    /// What a key is set to, if it is a string, without taking it.
-    pub(super) fn peek(&self, key: &str) -> Option<&str> {
-        self.raw.get(key).and_then(|entry| entry.value.as_str())
-    }
-
-    /// Takes a key only to say what is wrong with it.
-    pub(super) fn skip(&mut self, key: &'static str, says: &str) {
-        self.take(key);
-        self.problem(key, says.to_owned());
-    }
-
     fn take(&mut self, key: &'static str) -> Option<Entry> {
         debug_assert!(!self.asked.contains(&key), "{key} is read twice");
         self.asked.push(key);

@@ -64,6 +64,66 @@ pub struct Store {
     pub cache_bytes: usize,
     /// Threads that read from the embedded store.
     pub readers: usize,
+    /// `[store.scylla]`
+    pub scylla: Scylla,
+}
+
+/// The database, when `store.kind` is `scylla`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scylla {
+    /// `host:port` of nodes that are asked first.
+    pub nodes: Vec<String>,
+    /// Where the tables are.
+    pub keyspace: String,
+    /// How often each row is kept when the keyspace is made: in every data centre (`None`), or in this one.
+    pub replication: Vec<(Option<String>, u8)>,
+    /// How many replicas must confirm or answer.
+    pub consistency: Replicas,
+    /// The same for some tables.
+    pub table_consistency: Vec<(String, Replicas)>,
+    /// The data centre whose nodes are asked.
+    pub datacenter: Option<String>,
+    /// User and password.
+    pub login: Option<(String, Secret)>,
+    /// Encryption on the way there; `None`: none.
+    pub tls: Option<ScyllaTls>,
+    /// A secure connection bundle: a directory in which a hosted database's certificates, nodes and login stand.
+    pub bundle: Option<PathBuf>,
+    /// One try of a statement, in milliseconds.
+    pub request_timeout_ms: u64,
+    /// All tries of a statement, in milliseconds.
+    pub give_up_ms: u64,
+    /// Statements under way at once.
+    pub in_flight: usize,
+    /// Writes that may wait.
+    pub write_jobs: u64,
+    /// Bytes that may wait in writes.
+    pub write_bytes: u64,
+    /// Reads that may wait.
+    pub read_jobs: u64,
+    /// How long this server owns its slots after the last renewal, in milliseconds.
+    pub lease_ms: u64,
+}
+
+/// PEM files for the way to the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScyllaTls {
+    /// Who signed the database's certificates.
+    pub ca: PathBuf,
+    /// Our own certificate and its key, if the database wants to see one.
+    pub own: Option<(PathBuf, PathBuf)>,
+}
+
+/// How many replicas must confirm or answer, as CQL names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // as CQL names them
+pub enum Replicas {
+    One,
+    LocalOne,
+    Quorum,
+    LocalQuorum,
+    EachQuorum,
+    All,
 }
 
 /// Which backend keeps the data.
@@ -71,6 +131,8 @@ pub struct Store {
 pub enum StoreKind {
     /// On this machine's disk, in `data.dir`.
     Embedded,
+    /// In a database of its own: `ScyllaDB` or Apache Cassandra.
+    Scylla,
     /// Nowhere: all is gone at the end. For tests.
     Memory,
 }

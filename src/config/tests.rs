@@ -112,11 +112,37 @@ fn every_problem_is_told_at_once_by_key() {
             "server.listen",
             "server.origins",
             "server.shards",
-            "store.kind",
+            "store.scylla.nodes",
             "test.echo",
             "tls.key"
         ]
     );
+}
+
+#[test]
+fn what_is_wrong_with_the_database_is_told() {
+    let scylla = |text: &str| format!("[store]\nkind = \"scylla\"\n[store.scylla]\nnodes = [\"a:9042\"]\n{text}");
+    assert_eq!(problems(&scylla("")), [""; 0]);
+    for (text, key, part) in [
+        ("keyspace = \"A\"", "keyspace", "cannot be a keyspace"),
+        ("replication = [\"dc1:0\"]", "replication", "neither a number"),
+        ("replication = [\"3\", \"dc1:3\"]", "replication", "either one number"),
+        ("consistency = \"some\"", "consistency", "local_quorum"),
+        ("table_consistency = [\"chat_cursors\"]", "table_consistency", "table=consistency"),
+        ("user = \"a\"", "password", "is missing"),
+        ("password = \"a\"", "user", "is missing"),
+        ("tls_cert = \"c\"", "tls_key", "is missing"),
+        ("give_up_ms = 1000", "give_up_ms", "at least"),
+        ("lease_ms = 1000", "lease_ms", "at least twice"),
+    ] {
+        one_problem(&scylla(text), &format!("store.scylla.{key}"), part);
+    }
+    one_problem("[store.scylla]\nnodes = [\"a\"]", "store.scylla.nodes", "host:port");
+    let settings =
+        from_text(&scylla("replication = [\"dc1:3\", \"dc2:2\"]\nuser = \"u\"\npassword = \"secret\"")).unwrap();
+    let found = settings.store.scylla;
+    assert_eq!(found.replication, [(Some("dc1".to_owned()), 3), (Some("dc2".to_owned()), 2)]);
+    assert!(!format!("{found:?}").contains("secret"));
 }
 
 #[test]

@@ -304,7 +304,6 @@ fn store(text: &mut Text, numbers: Option<&DriverNumbers>) {
     number("causerie_store_refused_total", Counter, "Jobs refused because a queue was full.", |s| s.refused);
     number("causerie_store_writes_waiting", Gauge, "Writes waiting for their commit.", |s| s.writes_waiting);
     number("causerie_store_reads_waiting", Gauge, "Reads waiting for a thread.", |s| s.reads_waiting);
-    number("causerie_store_size_bytes", Gauge, "Bytes on disk.", |s| s.size_bytes);
     number("causerie_store_cache_bytes", Gauge, "Bytes of pages in memory (store.cache_bytes).", |s| {
         s.held.cache_bytes
     });
@@ -314,6 +313,11 @@ fn store(text: &mut Text, numbers: Option<&DriverNumbers>) {
         "Bytes, about, of rows in memory that the log has and the database has not yet.",
         |s| s.held.layer_bytes,
     );
+    let mut size =
+        text.family("causerie_store_size_bytes", Gauge, "Bytes on disk; absent where another machine keeps them.");
+    if let Some(bytes) = numbers.map(|numbers| numbers.size_bytes).filter(|bytes| *bytes > 0) {
+        size.sample(&[], bytes);
+    }
     let mut commit = text.family("causerie_store_commit_seconds", Histogram, "Time of a commit until it is durable.");
     if let Some(numbers) = numbers {
         commit.times(&[], &numbers.commit_time);

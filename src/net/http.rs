@@ -31,6 +31,8 @@ use crate::base::Code;
 
 /// How often the deadlines of a connection are looked at, at least.
 const TICK: Duration = Duration::from_secs(1);
+/// So much of an answer taken by the peer is worth the time of a request anew: what is large may take its time, who takes nothing may not.
+const PROGRESS_BYTES: usize = 64 * 1024;
 /// How many header lines a request may have.
 const HEADERS_MAX: usize = 100;
 
@@ -41,6 +43,8 @@ pub(crate) struct Activity {
     since: Cell<Instant>,
     /// Nothing has come in yet.
     fresh: Cell<bool>,
+    /// Bytes of the answer that went out since `since`.
+    moved: Cell<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +61,12 @@ enum Stage {
 
 impl Default for Activity {
     fn default() -> Self {
-        Self { stage: Cell::new(Stage::Idle), since: Cell::new(Instant::now()), fresh: Cell::new(true) }
+        Self {
+            stage: Cell::new(Stage::Idle),
+            since: Cell::new(Instant::now()),
+            fresh: Cell::new(true),
+            moved: Cell::new(0),
+        }
     }
 }
 
@@ -65,6 +74,15 @@ impl Activity {
     fn enter(&self, stage: Stage) {
         self.stage.set(stage);
         self.since.set(Instant::now());
+        self.moved.set(0);
+    }
+
+    /// So much of the answer was taken out of the body, which happens only when there is room for it on the way to the peer.
+    fn moved(&self, bytes: usize) {
+        self.moved.set(self.moved.get() + bytes);
+        if self.moved.get() >= PROGRESS_BYTES && self.stage.get() == Stage::Request {
+            self.enter(Stage::Request);
+        }
     }
 
     /// The stream gave bytes to hyper.
@@ -322,7 +340,7 @@ pub(crate) fn problem(refusal: impl Into<Problem>) -> Response<AxumBody> {
 
 /// What every answer carries unless a handler has said otherwise.
 fn finish_headers(response: &mut Response<AxumBody>) {
-    const ALWAYS: [(HeaderName, &str); 7] = [
+    const ALWAYS: [(HeaderName, &str); 8] = [
         (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
@@ -330,6 +348,12 @@ fn finish_headers(response: &mut Response<AxumBody>) {
         (header::CACHE_CONTROL, "no-store"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        // Nothing here asks for any of them; a page that was changed should not be able to either.
+        (
+            HeaderName::from_static("permissions-policy"),
+            "accelerometer=(), autoplay=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), hid=(), \
+             magnetometer=(), microphone=(), midi=(), payment=(), serial=(), usb=()",
+        ),
     ];
     let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -385,7 +409,12 @@ impl Body for AnswerBody {
     type Error = axum::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            this.activity.moved(frame.data_ref().map_or(0, bytes::Bytes::len));
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

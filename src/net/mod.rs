@@ -18,6 +18,7 @@ pub mod socket;
 pub mod stream;
 pub mod tls;
 pub mod upgrade;
+pub mod web;
 
 pub use cert::{CertProblem, CertSource, Certs};
 pub use limits::Admission;

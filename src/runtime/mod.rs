@@ -2,6 +2,8 @@
 //!
 //! glommio's types occur here and in `net` alone. `port` is how sockets reach their shard, `gateway` how everything else does.
 
+#[cfg(feature = "scylla")]
+pub mod bridge;
 pub mod clock;
 pub mod doctor;
 pub mod drain;

@@ -210,7 +210,7 @@ pub enum ShardMessage {
         /// Where it stands.
         seq: Seq,
     },
-    /// The room's owner has lost it from memory with those who listen (its store cannot be read). If not taken: kept. Their connections
+    /// The room's owner has lost it from memory with those who listen (what is stored of it is damaged). If not taken: kept. Their connections
     /// end with 4503: they come back and resume.
     Lost {
         /// Which.

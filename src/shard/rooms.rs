@@ -53,6 +53,8 @@ pub(super) struct Owned {
     pub(super) due: Option<Moment>,
     /// The store was asked how the room really is.
     reloading: bool,
+    /// The store could not say how the room really is: it is asked again then. Until then the room stays in memory with those who listen.
+    ask_again: Option<Moment>,
     /// Another one each time the room is loaded: what was read for an earlier one may be older than what was told since.
     life: u64,
 }
@@ -68,6 +70,7 @@ impl Owned {
             touched: false,
             due: None,
             reloading: false,
+            ask_again: None,
             life,
         }
     }
@@ -126,7 +129,7 @@ impl Shard {
             owned.touched = true;
             self.touched.push(room);
         }
-        let due = owned.room.present.next_deadline();
+        let due = owned.room.present.next_deadline().into_iter().chain(owned.ask_again).min();
         if due != owned.due {
             if let Some(before) = owned.due {
                 self.room_due.remove(&(before, room));
@@ -210,15 +213,7 @@ impl Shard {
                     }
                     self.drop_room(room);
                 }
-                RoomEffect::Reload => {
-                    if let Some(RoomSlot::Ready(owned)) = self.rooms.get_mut(&room)
-                        && !owned.reloading
-                    {
-                        owned.reloading = true;
-                        let query = load_query(vec![room], now);
-                        self.read(Job::RoomReload { room }, query, effects);
-                    }
-                }
+                RoomEffect::Reload => self.reload(room, now, effects),
             }
         }
         self.touch(room);
@@ -413,6 +408,16 @@ impl Shard {
         }
     }
 
+    /// Asks the store how a room really is.
+    fn reload(&mut self, room: RoomId, now: Now, effects: &mut Effects) {
+        if let Some(RoomSlot::Ready(owned)) = self.rooms.get_mut(&room)
+            && !owned.reloading
+        {
+            (owned.reloading, owned.ask_again) = (true, None);
+            self.read(Job::RoomReload { room }, load_query(vec![room], now), effects);
+        }
+    }
+
     /// After a failure: the room as it really is.
     pub(super) fn room_reloaded(
         &mut self,
@@ -423,12 +428,18 @@ impl Shard {
     ) {
         let loaded = match result {
             Ok(Answer::Rooms(rooms)) => Ok(rooms.into_iter().next().flatten()),
-            _ => Err(()),
+            Ok(_) => Err(false),
+            Err(failure) => {
+                Counters::count(&mut self.counters.store_failures, failure_kind(&failure));
+                Err(failure.ambiguous())
+            }
         };
         let life = self.next_life();
         let Some(RoomSlot::Ready(owned)) = self.rooms.get_mut(&room) else { return };
         owned.reloading = false;
-        owned.life = life;
+        if loaded.is_ok() {
+            owned.life = life;
+        }
         let mut follows = Vec::new();
         match loaded {
             Ok(Some(loaded)) => {
@@ -446,8 +457,14 @@ impl Shard {
                 owned.room.send_away(&mut follows);
                 self.drop_room(room);
             }
-            // Reads fail too: the next request finds it absent from memory and asks again.
-            Err(()) => {
+            // The store is away. Nobody is sent off for that: what is in memory is still read, typing and presence go on, and whoever
+            // sends is told to come back until the store can be asked.
+            Err(true) => {
+                owned.room.send_away(&mut follows);
+                owned.ask_again = Some(now.mono.plus_ms(STORE_RETRY_MS));
+            }
+            // What is stored cannot be read: the next request finds it absent from memory and asks again.
+            Err(false) => {
                 owned.room.send_away(&mut follows);
                 let doubtful = owned.room.take_doubtful();
                 if !doubtful.is_empty() {
@@ -484,6 +501,7 @@ impl Shard {
             }
             let Some(RoomSlot::Ready(owned)) = self.rooms.get_mut(&room) else { continue };
             owned.due = None;
+            let ask = owned.ask_again.is_some_and(|at| at <= now.mono);
             let (told, stopped) = owned.room.present.due(now.mono);
             if let Some(told) = told {
                 self.tell_presence(room, &told, effects);
@@ -492,6 +510,9 @@ impl Shard {
                 for shard in self.listening_shards(room) {
                     self.send(shard, ShardMessage::Typing { room, user, active: false }, effects);
                 }
+            }
+            if ask {
+                self.reload(room, now, effects);
             }
             self.touch(room);
         }

@@ -353,7 +353,7 @@ fn micros(since: Instant) -> u64 {
 }
 
 /// About how many bytes a write holds.
-fn weight(write: &Write) -> usize {
+pub(super) fn weight(write: &Write) -> usize {
     match write {
         Write::Room(room) => {
             256 + room.events.iter().chain(&room.rewritten).map(crate::base::Event::weight).sum::<usize>()

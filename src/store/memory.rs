@@ -10,8 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::seal::{Secret, ServerKeys};
 use super::{
-    Answer, Answered, Backend, Cursor, Failure, LoadedRoom, LoadedUser, NameChange, NameKey, NameKind, Outcome, Query,
-    RoomWrite, Span, UserWrite, Write, rules,
+    Answer, Answered, Backend, Cursor, Failure, Holder, LoadedRoom, LoadedUser, NameChange, NameKey, NameKind, Outcome,
+    Query, RoomWrite, Span, UserWrite, Write, rules,
 };
 use crate::base::limits::STREAM_EVENTS_MAX;
 use crate::base::room::Head;
@@ -34,12 +34,6 @@ struct State {
     users: BTreeMap<UserId, UserState>,
     names: BTreeMap<NameKey, Holder>,
     settings: BTreeMap<String, Vec<u8>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holder {
-    Room(RoomId),
-    User(UserId),
 }
 
 #[derive(Debug)]
@@ -88,6 +82,10 @@ impl Backend for Memory {
 
     fn pair_key(&self, a: UserId, b: UserId) -> [u8; 16] {
         self.keys.pair_key(a, b)
+    }
+
+    fn server_key(&self) -> Secret {
+        self.keys.secret()
     }
 
     fn size_bytes(&self) -> u64 {
@@ -193,7 +191,7 @@ impl State {
             return Ok(Outcome::NameTaken);
         }
         let head = stored.map_or(Seq(0), UserState::stream_head);
-        if write.stream.first().is_some_and(|first| first.seq != head.next()) {
+        if !write.create && write.stream.first().is_some_and(|first| first.seq != head.next()) {
             return Ok(Outcome::Conflict);
         }
         let first_user = write.admin_if_first && self.users.keys().all(|user| *user == write.user);
@@ -248,6 +246,14 @@ impl State {
             Query::Answered { room, user, client_id } => {
                 Answer::Answered(self.rooms.get(room).and_then(|room| room.answered.get(&(*user, *client_id))).copied())
             }
+            Query::AnsweredIn { room, after, before } => {
+                let mut answered = Vec::new();
+                if let Some(room) = self.rooms.get(room) {
+                    answered.extend(room.answered.values().filter(|a| a.seq > *after && a.seq < *before).copied());
+                }
+                answered.sort_by_key(|answer| (answer.seq, answer.user, answer.client_id));
+                Answer::AnsweredIn(answered)
+            }
             Query::User(user) => Answer::User(self.users.get(user).map(|found| {
                 Box::new(LoadedUser {
                     user: found.record.clone(),
@@ -296,6 +302,10 @@ impl State {
                 Answer::RoomIds(after_key(&self.rooms, after.as_ref()).take(*limit).map(|(room, _)| *room).collect())
             }
             Query::Setting(name) => Answer::Setting(self.settings.get(name).cloned()),
+            Query::SettingNames => Answer::SettingNames(self.settings.keys().cloned().collect()),
+            Query::Names { after, limit } => Answer::Names(
+                after_key(&self.names, after.as_ref()).take(*limit).map(|(name, holder)| (*name, *holder)).collect(),
+            ),
             Query::SeqBefore { room, at } => Answer::SeqAt(self.rooms.get(room).map_or(Seq(0), |room| {
                 room.events.values().rev().find(|event| event.at < *at).map_or(Seq(0), |event| event.seq)
             })),

@@ -12,13 +12,18 @@
 //! skipped. Times of events are expected not to go back within a room: what is found by time ([`Query::SeqBefore`], recent
 //! client ids) relies on it.
 
+pub mod copy;
 #[cfg(feature = "server")]
 pub mod driver;
 #[cfg(feature = "server")]
 pub mod embedded;
+#[cfg(feature = "server")]
+pub mod master;
 pub mod memory;
 pub mod record;
 pub(crate) mod rules;
+#[cfg(feature = "scylla")]
+pub mod scylla;
 pub mod seal;
 
 use crate::base::room::Head;
@@ -41,8 +46,17 @@ pub struct NameChange {
     pub take: Option<NameKey>,
 }
 
+/// Who holds a unique name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// A room.
+    Room(RoomId),
+    /// A user.
+    User(UserId),
+}
+
 /// What was answered to a client id, so that a retried send gets the same answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Answered {
     /// Who sent it.
     pub user: UserId,
@@ -57,7 +71,7 @@ pub struct Answered {
 }
 
 /// A position that a device has confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cursor {
     /// Whose device.
     pub user: UserId,
@@ -130,8 +144,8 @@ pub struct UserWrite {
     pub sessions: Vec<Session>,
     /// Devices that are new or seen again.
     pub devices: Vec<Device>,
-    /// New entries of the user stream, dense after its head, else [`Outcome::Conflict`]. Of more than
-    /// [`crate::base::limits::STREAM_EVENTS_MAX`] the oldest go.
+    /// New entries of the user stream, dense after its head, else [`Outcome::Conflict`]; the stream of a user that is made by this write
+    /// may begin anywhere. Of more than [`crate::base::limits::STREAM_EVENTS_MAX`] the oldest go.
     pub stream: Vec<StreamEvent>,
     /// Positions that devices confirmed.
     pub cursors: Vec<Cursor>,
@@ -257,6 +271,16 @@ pub enum Query {
         /// The id.
         client_id: ClientId,
     },
+    /// All client ids that were answered by the events after the first and before the second seq, ascending by seq, user and id. One that
+    /// was answered again stands with its newest answer alone. For moving house ([`copy`]). [`Answer::AnsweredIn`].
+    AnsweredIn {
+        /// In which room.
+        room: RoomId,
+        /// After this seq.
+        after: Seq,
+        /// Before this seq.
+        before: Seq,
+    },
     /// A user with sessions (ended ones not older than a day past their end included), devices, rooms and stream head. [`Answer::User`].
     User(UserId),
     /// A user's own record by username. [`Answer::UserRecord`].
@@ -306,6 +330,16 @@ pub enum Query {
     },
     /// A setting of the server itself. [`Answer::Setting`].
     Setting(String),
+    /// Names of all settings, ascending. For moving house ([`copy`]). [`Answer::SettingNames`].
+    SettingNames,
+    /// Unique names that are taken, each once, in an order of the backend's own, which stays the same while nothing is written. For moving
+    /// house ([`copy`]). [`Answer::Names`].
+    Names {
+        /// Continue after this name.
+        after: Option<NameKey>,
+        /// At most so many.
+        limit: usize,
+    },
     /// The last event of a room written before `at`, found by time (for retention). [`Answer::SeqAt`].
     SeqBefore {
         /// The room.
@@ -337,6 +371,8 @@ pub enum Answer {
     Events(Vec<Event>),
     /// What was answered to the client id, if anything.
     Answered(Option<Answered>),
+    /// What was answered, ascending by seq.
+    AnsweredIn(Vec<Answered>),
     /// The user, if there is one.
     User(Option<Box<LoadedUser>>),
     /// The user's own record, if there is one.
@@ -355,6 +391,10 @@ pub enum Answer {
     RoomIds(Vec<RoomId>),
     /// The setting, if there is one.
     Setting(Option<Vec<u8>>),
+    /// Names of settings, ascending.
+    SettingNames(Vec<String>),
+    /// Names and who holds them.
+    Names(Vec<(NameKey, Holder)>),
     /// The seq found, 0 when there is none.
     SeqAt(Seq),
 }
@@ -441,6 +481,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// `HMAC(server key, both user ids in order)`, of which the id of a direct room is made.
     fn pair_key(&self, a: UserId, b: UserId) -> [u8; 16];
+
+    /// What [`Backend::name_key`] and [`Backend::pair_key`] are made of. Only for moving house ([`copy`]): a copy must have the same.
+    fn server_key(&self) -> seal::Secret;
 
     /// Bytes on disk (or in memory), for the metrics.
     fn size_bytes(&self) -> u64;

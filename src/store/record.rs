@@ -84,6 +84,15 @@ pub fn encode<T: Stored>(place: &[u8], value: &T) -> Result<Vec<u8>, Broken> {
     Ok(bytes)
 }
 
+/// The checksum that [`encode`] would write, for a backend that keeps the fields one by one.
+///
+/// # Errors
+/// As [`encode`].
+pub fn sum<T: Stored>(place: &[u8], value: &T) -> Result<u64, Broken> {
+    let archive = rkyv::to_bytes::<rancor::Error>(value).map_err(|e| Broken::Structure(e.to_string()))?;
+    Ok(checksum(T::KIND, place, T::VERSION, &archive))
+}
+
 /// Looks at what is kept at `place` without making an owned value of it.
 ///
 /// # Errors

@@ -2,6 +2,8 @@
 //!
 //! Only decisions on plain values; nothing here keeps anything.
 
+#[cfg(feature = "server")]
+use super::Span;
 use super::{Failure, Outcome, RoomWrite, UserWrite};
 use crate::base::room::Head;
 use crate::base::{Room, Seq, Session, WallTime};
@@ -11,6 +13,39 @@ const ENDED_SHOWN_MS: u64 = 24 * 60 * 60 * 1000;
 
 fn misuse<T>(what: impl std::fmt::Display) -> Result<T, Failure> {
     Err(Failure::Misuse(what.to_string()))
+}
+
+/// Which seqs of a log from `first` to `head` a page of at most `limit` events can hold: from, to (both included), and whether it is read from its end.
+/// `None`: it is empty.
+#[cfg(feature = "server")]
+pub(super) fn reach(span: Span, limit: usize, first: u64, head: u64) -> Option<(u64, u64, bool)> {
+    let (mut low, mut high) = (first, head);
+    let backwards = match span {
+        Span::Newest => true,
+        Span::Before(before) => {
+            high = high.min(before.0.saturating_sub(1));
+            true
+        }
+        Span::After(after) => {
+            low = low.max(after.0.saturating_add(1));
+            false
+        }
+        Span::Between(after, before) => {
+            low = low.max(after.0.saturating_add(1));
+            high = high.min(before.0.saturating_sub(1));
+            false
+        }
+    };
+    if low > high || limit == 0 {
+        return None;
+    }
+    let most = u64::try_from(limit - 1).unwrap_or(u64::MAX);
+    if backwards {
+        low = low.max(high.saturating_sub(most));
+    } else {
+        high = high.min(low.saturating_add(most));
+    }
+    Some((low, high, backwards))
 }
 
 /// Whether the parts of a room's write fit each other.

@@ -249,6 +249,12 @@ impl ServerKeys {
         }
     }
 
+    /// The server key itself: for a copy of everything that must have the same.
+    #[must_use]
+    pub fn secret(&self) -> Secret {
+        self.people
+    }
+
     /// For the names of the user with this salt.
     #[must_use]
     pub fn person(&self, salt: &Secret) -> FieldKey {

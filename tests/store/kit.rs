@@ -1,6 +1,7 @@
 //! What all store tests use: backends to try, and short ways to make rooms, events and users.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use causerie::base::room::Head;
 use causerie::base::{
@@ -9,6 +10,7 @@ use causerie::base::{
 };
 use causerie::store::embedded::{Embedded, EmbeddedSettings, MasterKeySource};
 use causerie::store::memory::Memory;
+use causerie::store::scylla::{self, Replication, Scylla, ScyllaSettings};
 use causerie::store::{
     Answer, Answered, Backend, Failure, LoadedRoom, LoadedUser, NameChange, NameKey, Outcome, Query, RoomWrite, Span,
     UserWrite, Write,
@@ -16,22 +18,64 @@ use causerie::store::{
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::database;
+
 pub const DONE: Outcome = Outcome::Done { first_user: false };
 
-/// A backend and, where it has one, its directory.
+/// A backend and, where it has one, its directory or keyspace.
 pub struct Bench {
     pub name: &'static str,
     pub store: Arc<dyn Backend>,
     _dir: Option<TempDir>,
+    _keyspace: Option<Keyspace>,
+}
+
+/// A keyspace of a test's own in the database that all tests share. It is removed in the end: so many tables take memory.
+pub struct Keyspace {
+    pub settings: ScyllaSettings,
+}
+
+impl Keyspace {
+    /// A new one, with its tables.
+    pub fn new() -> Self {
+        let settings = ScyllaSettings {
+            nodes: vec![database::shared().contact.clone()],
+            keyspace: database::keyspace(),
+            replication: Replication::Everywhere(1),
+            // Many tests share two cores and one database.
+            request_timeout: Duration::from_secs(20),
+            give_up: Duration::from_secs(50),
+            lease: Duration::from_secs(60),
+            ..ScyllaSettings::default()
+        };
+        scylla::migrate(&settings).unwrap();
+        Self { settings }
+    }
+
+    /// A store in it.
+    pub fn open(&self, dir: &TempDir) -> Result<Scylla, Failure> {
+        Scylla::open(dir.path(), &MasterKeySource::DataDir, self.settings.clone(), Box::new(|| {}))
+    }
+}
+
+impl Drop for Keyspace {
+    fn drop(&mut self) {
+        if let Err(failure) = scylla::drop_keyspace(&self.settings) {
+            eprintln!("the keyspace {} stays: {failure}", self.settings.keyspace);
+        }
+    }
 }
 
 /// One of each backend, empty.
 pub fn benches() -> Vec<Bench> {
     let dir = TempDir::new().unwrap();
     let embedded = open(&dir).unwrap();
+    let (keyspace, place) = (Keyspace::new(), TempDir::new().unwrap());
+    let scylla = keyspace.open(&place).unwrap();
     vec![
-        Bench { name: "memory", store: Arc::new(Memory::new([7; 32])), _dir: None },
-        Bench { name: "embedded", store: Arc::new(embedded), _dir: Some(dir) },
+        Bench { name: "memory", store: Arc::new(Memory::new([7; 32])), _dir: None, _keyspace: None },
+        Bench { name: "embedded", store: Arc::new(embedded), _dir: Some(dir), _keyspace: None },
+        Bench { name: "scylla", store: Arc::new(scylla), _dir: Some(place), _keyspace: Some(keyspace) },
     ]
 }
 

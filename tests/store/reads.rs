@@ -1,7 +1,9 @@
 //! Reads: pages of a log, lists, look-ups, what is recent.
 
 use causerie::base::{EventKind, RoomType, Seq, WallTime};
-use causerie::store::{Answer, Backend, NameKind, Query, RoomWrite, Span, UserWrite};
+use causerie::store::{
+    Answer, Answered, Backend, Holder, NameChange, NameKind, Query, RoomWrite, Span, UserWrite, Write,
+};
 
 use crate::kit::*;
 
@@ -183,6 +185,12 @@ fn users_are_found_by_folded_names_in_pages() {
         record.username = "carol".to_owned();
         assert_eq!(store.one(UserWrite { record: Some(record), ..UserWrite::new(user_id(3)) }), DONE);
         assert_eq!(find("smith", Some(1), 2), ["bob", "carol"]);
+        // So is who came since.
+        let mut record = user(user_id(5));
+        record.username = "smithers".to_owned();
+        assert_eq!(store.one(UserWrite { record: Some(record), ..create_user(user_id(5)) }), DONE);
+        assert_eq!(find("smith", Some(3), 9), ["dave", "smithers"]);
+        assert_eq!(find("mithers\n", None, 9), [""; 0]);
     }
 }
 
@@ -197,6 +205,58 @@ fn ids_of_rooms_come_in_pages() {
         assert_eq!(page(None, 2), Answer::RoomIds(vec![room_id(1), room_id(2)]), "{}", bench.name);
         assert_eq!(page(Some(room_id(2)), 2), Answer::RoomIds(vec![room_id(3)]));
         assert_eq!(page(Some(room_id(3)), 2), Answer::RoomIds(vec![]));
+    }
+}
+
+#[test]
+fn everything_can_be_listed_to_be_copied() {
+    for bench in benches() {
+        let store = &*bench.store;
+        let id = room_id(1);
+        assert_eq!(store.read(&Query::SettingNames).unwrap(), Answer::SettingNames(vec![]), "{}", bench.name);
+        for (n, value) in [("b", Some(vec![1])), ("a", Some(vec![2])), ("c", Some(vec![3])), ("c", None)] {
+            assert_eq!(store.one(Write::Setting { name: n.to_owned(), value }), DONE);
+        }
+        let names = Answer::SettingNames(vec!["a".to_owned(), "b".to_owned()]);
+        assert_eq!(store.read(&Query::SettingNames).unwrap(), names);
+
+        assert_eq!(store.one(RoomWrite { name: take(name(9)), ..create_room(id, RoomType::Public) }), DONE);
+        for n in 1..=4 {
+            let write = UserWrite { name: take(name(n)), ..create_user(user_id(n.into())) };
+            assert_eq!(store.one(write), DONE);
+        }
+        let moved = NameChange { release: Some(name(1)), take: Some(name(5)) };
+        assert_eq!(store.one(UserWrite { name: moved, ..UserWrite::new(user_id(1)) }), DONE);
+        let (mut after, mut found) = (None, Vec::new());
+        loop {
+            let Answer::Names(page) = store.read(&Query::Names { after, limit: 2 }).unwrap() else { panic!() };
+            assert!(page.len() <= 2);
+            let Some(last) = page.last() else { break };
+            after = Some(last.0);
+            found.extend(page);
+        }
+        found.sort_by_key(|(name, _)| *name);
+        let user = |n| Holder::User(user_id(n));
+        let expected = [(2, user(2)), (3, user(3)), (4, user(4)), (5, user(1)), (9, Holder::Room(id))];
+        assert_eq!(found, expected.map(|(n, holder)| (name(n), holder)), "{}", bench.name);
+
+        let mut write = messages(id, 1, 6);
+        // Answered again later, and answered twice by one event.
+        write.answered[4].client_id = client_id(2);
+        write.answered.push(Answered { client_id: client_id(60), ..write.answered[5] });
+        let all = write.answered.clone();
+        assert_eq!(store.one(write), DONE);
+        let answered = |after, before| {
+            let query = Query::AnsweredIn { room: id, after: Seq(after), before: Seq(before) };
+            let Answer::AnsweredIn(found) = store.read(&query).unwrap() else { panic!() };
+            found
+        };
+        assert_eq!(answered(0, 99), [all[0], all[2], all[3], all[4], all[5], all[6]], "{}", bench.name);
+        assert_eq!(answered(2, 5), [all[2], all[3]]);
+        assert_eq!(answered(3, 4), []);
+        assert_eq!(answered(9, 3), []);
+        let none = Query::AnsweredIn { room: room_id(7), after: Seq(0), before: Seq(9) };
+        assert_eq!(store.read(&none).unwrap(), Answer::AnsweredIn(vec![]));
     }
 }
 

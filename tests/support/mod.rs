@@ -4,8 +4,10 @@
 
 #![allow(dead_code, unused_imports)] // each test binary uses its part
 
+pub mod database;
 pub mod people;
 pub mod ports;
+pub mod proxy;
 pub mod server;
 pub mod socket;
 pub mod transcript;

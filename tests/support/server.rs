@@ -15,6 +15,7 @@ use rustls::ClientConfig;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::database;
 use super::people::Person;
 use super::ports::{Reserved, reserve};
 use super::{WATCHDOG, eventually};
@@ -27,8 +28,12 @@ pub const SECRET: &str = "a-secret-of-the-tests-that-is-long-enough-for-HS256";
 pub struct Setup {
     env: Vec<(String, String)>,
     under: Vec<String>,
+    arguments: Vec<String>,
     shards: usize,
     data: Option<PathBuf>,
+    keyspace: Option<String>,
+    /// Goes with the server.
+    keyspace_of_its_own: Option<String>,
 }
 
 impl Default for Setup {
@@ -44,14 +49,42 @@ impl Default for Setup {
             ("CAUSERIE_STORE__CACHE_BYTES", "16777216"),
         ];
         let env = env.map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec();
-        Self { env, under: Vec::new(), shards: 2, data: None }
+        let plain = Self {
+            env,
+            under: Vec::new(),
+            arguments: Vec::new(),
+            shards: 2,
+            data: None,
+            keyspace: None,
+            keyspace_of_its_own: None,
+        };
+        plain.on_the_store_of_this_run()
     }
 }
 
 impl Setup {
     /// Accounts with passwords instead of external tokens.
     pub fn builtin() -> Self {
-        Self { env: vec![("CAUSERIE_STORE__CACHE_BYTES".into(), "16777216".into())], ..Self::default() }
+        let env = vec![("CAUSERIE_STORE__CACHE_BYTES".into(), "16777216".into())];
+        Self { env, arguments: Vec::new(), ..Self::default() }.on_the_store_of_this_run()
+    }
+
+    /// `CAUSERIE_TEST_STORE=scylla` runs the same tests on the database that all tests share, each server with a keyspace of its own.
+    fn on_the_store_of_this_run(self) -> Self {
+        match std::env::var("CAUSERIE_TEST_STORE").as_deref() {
+            Ok("scylla") => {
+                let contact = database::shared().contact.clone();
+                // Others use the same two cores: a slow answer is no fault here.
+                let keyspace = database::keyspace();
+                Self { keyspace_of_its_own: Some(keyspace.clone()), ..self }
+                    .scylla(&contact, &keyspace, 1)
+                    .set("store.scylla.request_timeout_ms", 20_000)
+                    .set("store.scylla.give_up_ms", 40_000)
+                    .set("store.scylla.lease_ms", 40_000)
+            }
+            Ok("embedded") | Err(_) => self,
+            Ok(other) => panic!("CAUSERIE_TEST_STORE is {other}: embedded or scylla"),
+        }
     }
 
     /// One key of the configuration, as `CAUSERIE_SECTION__KEY`.
@@ -60,6 +93,22 @@ impl Setup {
         let variable = format!("CAUSERIE_{}__{}", section.replace('.', "__").to_uppercase(), name.to_uppercase());
         self.env.retain(|(k, _)| *k != variable);
         self.env.push((variable, value.to_string()));
+        self
+    }
+
+    /// Keeps everything in this keyspace instead of in the data directory; makes its tables at the first start.
+    pub fn scylla(mut self, nodes: &str, keyspace: &str, replicas: usize) -> Self {
+        self.keyspace = Some(keyspace.to_owned());
+        self.set("store.kind", "scylla")
+            .set("store.scylla.nodes", nodes)
+            .set("store.scylla.keyspace", keyspace)
+            .set("store.scylla.replication", replicas)
+            .argument("--migrate")
+    }
+
+    /// One more word for `causerie serve`.
+    pub fn argument(mut self, word: &str) -> Self {
+        self.arguments.push(word.to_owned());
         self
     }
 
@@ -272,6 +321,16 @@ impl Server {
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
+    /// Every folder in which something of what it keeps may stand: the data directory; and of the database that all tests share, once
+    /// its memory was written out, the keyspace and the log.
+    pub fn places(&self) -> Vec<PathBuf> {
+        let mut places = vec![self.data.clone()];
+        if let Some(keyspace) = &self.setup.keyspace {
+            places.extend(database::flushed(keyspace));
+        }
+        places
+    }
+
     /// A folder of this test's own, beside the data.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -293,6 +352,9 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
+        if let Some(keyspace) = &self.setup.keyspace_of_its_own {
+            database::forget(keyspace);
+        }
         if std::thread::panicking() {
             let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(40).collect();
@@ -327,18 +389,23 @@ fn spawn(setup: &Setup, data: &Path, folder: &Path, public: u16, operators: u16,
         .args(["--shards", &setup.shards.to_string()])
         .arg("--data-dir")
         .arg(data)
+        .args(&setup.arguments)
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a log file"))
         .stderr(log);
-    // A setting of whoever runs the tests must not reach the server.
+    without_settings(&mut command);
+    command.envs(setup.env.iter().map(|(k, v)| (k, v)));
+    command.spawn().unwrap_or_else(|why| panic!("starting {command:?}: {why}"))
+}
+
+/// A setting of whoever runs the tests must not reach what they start.
+pub fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CAUSERIE_") {
             command.env_remove(name);
         }
     }
-    command.envs(setup.env.iter().map(|(k, v)| (k, v)));
-    command.spawn().unwrap_or_else(|why| panic!("starting {command:?}: {why}"))
 }
 
 /// The file with the server's certificate, once it is there in full.

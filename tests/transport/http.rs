@@ -58,6 +58,7 @@ fn every_answer_carries_the_security_headers_and_an_id() {
         assert_eq!(got.header("referrer-policy"), Some("no-referrer"));
         assert_eq!(got.header("cache-control"), Some("no-store"));
         assert_eq!(got.header("cross-origin-resource-policy"), Some("same-origin"));
+        assert!(got.header("permissions-policy").unwrap().contains("camera=()"));
         assert_eq!(got.header("x-request-id").unwrap().len(), 36);
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::unwrap_in_result, clippy::panic)]
 #![allow(clippy::wildcard_enum_match_arm)]
 
+mod asset;
 mod client;
 mod http;
 mod server;

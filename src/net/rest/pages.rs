@@ -1,4 +1,4 @@
-//! What is no API call: the page at `/`, health and readiness, the contract, and the list of problems.
+//! What is no API call: the page at `/api/`, health and readiness, the contract, and the list of problems.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -24,7 +24,8 @@ pub(super) fn routes(openapi: Option<String>, asyncapi: Option<String>) -> axum:
     let openapi: Option<Arc<str>> = openapi.map(Into::into);
     let asyncapi: Option<Arc<str>> = asyncapi.map(Into::into);
     axum::Router::new()
-        .route("/", get(async || html(&home())))
+        .route("/api", get(async || html(&home())))
+        .route("/api/", get(async || html(&home())))
         .route("/api/problems", get(async || html(&problems())))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
@@ -72,11 +73,11 @@ fn html(body: &str) -> Response {
     response
 }
 
-/// What this is, and how to talk here today.
+/// What programs find here.
 fn home() -> String {
     format!(
-        "<h1>Causerie</h1>\n<p>A self-hosted chat server. Version {version}.</p>\n\
-         <p>The web client is still to come. Until then, talk from a terminal:</p>\n\
+        "<h1>Causerie</h1>\n<p>A self-hosted chat server. Version {version}. People find <a href=\"/\">the chat</a> here, programs what \
+         follows.</p>\n<p>From a terminal:</p>\n\
          <pre><code>causerie chat --server https://localhost:8443 --user alice</code></pre>\n\
          <p>Or with any HTTP client (<code>-k</code> because of the self-signed certificate):</p>\n\
          <pre><code>curl -k https://localhost:8443/api/v1/auth/signup \\\n  -H 'Content-Type: application/json' \\\n  \

@@ -47,6 +47,10 @@ impl Backend for Gate {
         self.inner.pair_key(a, b)
     }
 
+    fn server_key(&self) -> [u8; 32] {
+        self.inner.server_key()
+    }
+
     fn size_bytes(&self) -> u64 {
         0
     }

@@ -16,7 +16,6 @@ use uuid::Uuid;
 
 use super::keys::KeyRing;
 use super::mark::Mark;
-use super::master::{DataDir, MasterKeySource};
 use super::opening::{open_ring, read_marks};
 use super::overlay::Overlay;
 use super::reading::Reader;
@@ -24,6 +23,7 @@ use super::tables::{View, What, pair, second, seq_of, third, triple};
 use super::trouble::Trouble;
 use super::{DATABASE_FILE, log};
 use crate::base::{ClientId, DeviceId, RoomId, RoomType, Seq, SessionId, UserId};
+use crate::store::master::{DataDir, MasterKeySource};
 use crate::store::record::{
     self, Stored, StoredAnswered, StoredBytes, StoredCursor, StoredDevice, StoredEvent, StoredMember, StoredName,
     StoredRoom, StoredSession, StoredState, StoredStream, StoredUser,

@@ -16,8 +16,8 @@ use rkyv::util::AlignedVec;
 
 use super::layer::Change;
 use super::logged::{self, ALIGN, Draft, HEAD, Stamp};
-use super::master::sync_parent;
 use crate::store::Failure;
+use crate::store::master::sync_parent;
 
 /// Names of the two files of the log in the data directory.
 pub const LOG_FILES: [&str; 2] = ["store.log.0", "store.log.1"];

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::master::sync_parent;
 use crate::store::Failure;
+use crate::store::master::sync_parent;
 
 /// Name of the commit mark in the data directory.
 pub const COMMIT_MARK_FILE: &str = "commit.mark";

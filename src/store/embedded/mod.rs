@@ -13,10 +13,10 @@ mod filling;
 mod inspect;
 mod keys;
 mod layer;
+mod listing;
 mod log;
 mod logged;
 mod mark;
-mod master;
 mod opening;
 mod overlay;
 mod reading;
@@ -26,10 +26,10 @@ mod trouble;
 mod user_plan;
 mod writing;
 
+pub use super::master::{KEY_FILE, MasterKeySource};
 pub use inspect::{Report, inspect};
 pub use log::LOG_FILES;
 pub use mark::COMMIT_MARK_FILE;
-pub use master::{KEY_FILE, MasterKeySource};
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -48,12 +48,13 @@ use self::layer::Layer;
 use self::log::Log;
 use self::logged::Draft;
 use self::mark::Mark;
-use self::master::DataDir;
 use self::opening::{FIRST_COMMIT, open_database, open_ring, read_marks};
 use self::reading::Reader;
 use self::tables::View;
 use self::trouble::Trouble;
 use self::writing::Batch;
+use super::master::DataDir;
+use super::seal::Secret;
 use super::{Answer, Backend, Failure, HeldBytes, NameKey, NameKind, Outcome, Query, Write};
 use crate::base::UserId;
 
@@ -156,6 +157,28 @@ impl Embedded {
     /// newer than this program, the disk refuses. [`Failure::Damaged`] when the database or the log does not pass its checks or lacks a
     /// commit that was answered.
     pub fn open(dir: &Path, source: &MasterKeySource, settings: EmbeddedSettings) -> Result<Self, Failure> {
+        Self::open_with(dir, source, settings, None)
+    }
+
+    /// As [`Embedded::open`]; a store that is made now gets this server key instead of a new one (for a copy of another store).
+    ///
+    /// # Errors
+    /// As [`Embedded::open`].
+    pub fn open_as(
+        dir: &Path,
+        source: &MasterKeySource,
+        settings: EmbeddedSettings,
+        server_key: Secret,
+    ) -> Result<Self, Failure> {
+        Self::open_with(dir, source, settings, Some(server_key))
+    }
+
+    fn open_with(
+        dir: &Path,
+        source: &MasterKeySource,
+        settings: EmbeddedSettings,
+        server_key: Option<Secret>,
+    ) -> Result<Self, Failure> {
         let dir = DataDir::lock(dir, true)?;
         let path = dir.path.join(DATABASE_FILE);
         let mut mark = Mark::load(&dir.path)?;
@@ -171,7 +194,9 @@ impl Embedded {
         mark.check(replay.newest)?;
         let ring = match &marks {
             Some(marks) => open_ring(&marks.server_key, source, &dir.path)?,
-            None => opening::make_ring(&database, source, &dir.path, &mut dice).map_err(Trouble::failure)?,
+            None => {
+                opening::make_ring(&database, source, &dir.path, &mut dice, server_key).map_err(Trouble::failure)?
+            }
         };
         let newest = if marks.is_none() { FIRST_COMMIT } else { replay.newest };
         if !replay.commits.is_empty() {
@@ -299,6 +324,10 @@ impl Backend for Embedded {
 
     fn pair_key(&self, a: UserId, b: UserId) -> [u8; 16] {
         self.core.ring.server.pair_key(a, b)
+    }
+
+    fn server_key(&self) -> Secret {
+        self.core.ring.server.secret()
     }
 
     fn size_bytes(&self) -> u64 {

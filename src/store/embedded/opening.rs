@@ -11,13 +11,13 @@ use redb::{Database, ReadableDatabase as _, TableHandle as _, WriteTransaction};
 
 use super::keys::{Dice, KeyRing};
 use super::layer::Layer;
-use super::master::{self, MasterKeySource};
 use super::tables::{self, View, What};
 use super::trouble::{Trouble, damaged};
 use super::{EmbeddedSettings, FORMAT, mark};
 use crate::store::Failure;
+use crate::store::master::{self, MasterKeySource};
 use crate::store::record::{self, StoredBytes};
-use crate::store::seal::{MasterKey, ServerKeys, Wrapped};
+use crate::store::seal::{MasterKey, Secret, ServerKeys, Wrapped};
 
 const FORMAT_MARK: &str = "format";
 const SERVER_KEY_MARK: &str = "server_key";
@@ -152,15 +152,19 @@ pub(super) fn open_ring(wrapped: &[u8], source: &MasterKeySource, dir: &Path) ->
     Ok(KeyRing::new(master, ServerKeys::new(server)))
 }
 
-/// First start: makes all tables, the format mark and the server key, in one transaction.
+/// First start: makes all tables, the format mark and the server key (a new one unless one is given), in one transaction.
 pub(super) fn make_ring(
     database: &Database,
     source: &MasterKeySource,
     dir: &Path,
     dice: &mut Dice,
+    server_key: Option<Secret>,
 ) -> Result<KeyRing, Trouble> {
     let master = MasterKey::new(&source.load(dir, true).map_err(Trouble::Own)?);
-    let server = dice.secret()?;
+    let server = match server_key {
+        Some(server) => server,
+        None => dice.secret()?,
+    };
     let what = What::Meta(SERVER_KEY_MARK);
     let bytes = master.wrap(Wrapped::Server, dice.nonce()?, &server).map_err(|e| damaged(what, &e))?;
     let wrapped = tables::encode(SERVER_KEY_MARK.as_bytes(), &StoredBytes { bytes }, what)?;

@@ -16,7 +16,7 @@ use crate::store::record::{
     StoredMember, StoredName, StoredRoom, StoredSession, StoredState, StoredStream, StoredText, StoredUser,
 };
 use crate::store::seal::{Field, Place, Unsealable};
-use crate::store::{Answer, Answered, Cursor, LoadedRoom, LoadedUser, NameKey, Query, Span};
+use crate::store::{Answer, Answered, Cursor, LoadedRoom, LoadedUser, NameKey, Query, Span, rules};
 
 /// A read under way.
 pub(super) struct Reader<'a> {
@@ -76,6 +76,7 @@ impl Reader<'_> {
                 Answer::Events(self.events(*room, *span, *limit, *bytes_max)?)
             }
             Query::Answered { room, user, client_id } => Answer::Answered(self.answered(*room, *user, *client_id)?),
+            Query::AnsweredIn { room, after, before } => Answer::AnsweredIn(self.answered_in(*room, *after, *before)?),
             Query::User(user) => Answer::User(self.user(*user)?.map(Box::new)),
             Query::UserByName(key) => Answer::UserRecord(self.user_by_name(key)?.map(Box::new)),
             Query::Profiles(users) => {
@@ -116,6 +117,8 @@ impl Reader<'_> {
                 let opened = self.ring.server.open_setting(name, &kept.bytes);
                 Answer::Setting(Some(opened.map_err(|e| damaged(what, &e))?))
             }
+            Query::SettingNames => Answer::SettingNames(self.setting_names()?),
+            Query::Names { after, limit } => Answer::Names(self.names(*after, *limit)?),
             Query::SeqBefore { room, at } => Answer::SeqAt(self.seq_before(*room, *at)?),
         })
     }
@@ -166,7 +169,13 @@ impl Reader<'_> {
         Ok(members)
     }
 
-    fn unmask(&self, room: RoomId, key_id: u32, seq: Seq, answer: &StoredAnswer) -> Result<Answered, Trouble> {
+    pub(super) fn unmask(
+        &self,
+        room: RoomId,
+        key_id: u32,
+        seq: Seq,
+        answer: &StoredAnswer,
+    ) -> Result<Answered, Trouble> {
         let user = UserId(uuid::Uuid::from_bytes(answer.user));
         let client_id = ClientId(uuid::Uuid::from_bytes(answer.client_id));
         let keys = self.ring.read_room(&self.tables, room, key_id)?;
@@ -248,33 +257,9 @@ impl Reader<'_> {
 
     fn events(&self, room: RoomId, span: Span, limit: usize, bytes_max: usize) -> Result<Vec<Event>, Trouble> {
         let Some(state) = self.state(room)? else { return Ok(Vec::new()) };
-        let (mut low, mut high) = (state.first_seq, state.seq);
-        let backwards = match span {
-            Span::Newest => true,
-            Span::Before(before) => {
-                high = high.min(before.0.saturating_sub(1));
-                true
-            }
-            Span::After(after) => {
-                low = low.max(after.0.saturating_add(1));
-                false
-            }
-            Span::Between(after, before) => {
-                low = low.max(after.0.saturating_add(1));
-                high = high.min(before.0.saturating_sub(1));
-                false
-            }
-        };
-        if low > high || limit == 0 {
+        let Some((low, high, backwards)) = rules::reach(span, limit, state.first_seq, state.seq) else {
             return Ok(Vec::new());
-        }
-        // No further than asked: the table is read page by page.
-        let most = u64::try_from(limit - 1).unwrap_or(u64::MAX);
-        if backwards {
-            low = low.max(high.saturating_sub(most));
-        } else {
-            high = high.min(low.saturating_add(most));
-        }
+        };
         let table = self.tables.events();
         let (from, to) = (numbered(room.bytes(), Seq(low)), numbered(room.bytes(), Seq(high)));
         let mut entries = table.range(&from, &to)?;

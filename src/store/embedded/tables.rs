@@ -3,12 +3,12 @@
 //! Keys are fixed-width bytes, ids as they are and numbers big-endian, so that the order of bytes is the order wanted.
 
 use std::cell::OnceCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use redb::{
-    AccessGuard, Database, Range, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, TableDefinition, TableError,
-    WriteTransaction,
+    AccessGuard, Database, Range, ReadOnlyTable, ReadTransaction, ReadableDatabase as _, ReadableTable as _,
+    TableDefinition, TableError, WriteTransaction,
 };
 
 use super::layer::{Held, Layer};
@@ -208,6 +208,28 @@ impl Texts<'_> {
             return Ok(held.map(Found::Above));
         }
         Ok(self.view.pin()?.open_table(self.definition)?.get(key)?.map(Found::Below))
+    }
+
+    /// All keys.
+    pub(super) fn keys(&self) -> Result<BTreeSet<String>, Trouble> {
+        let mut keys = BTreeSet::new();
+        for entry in self.raw()?.iter()? {
+            keys.insert(entry?.0.value().to_owned());
+        }
+        let View { layers, number, .. } = self.view;
+        for layer in layers.iter().flatten() {
+            // No text holds this byte.
+            for (key, held) in layer.range(self.number, &[], &[0xff], *number) {
+                let key = std::str::from_utf8(&key)
+                    .map_err(|_| Trouble::Own(Failure::Misuse("a key does not fit its table".to_owned())))?;
+                if held.is_some() {
+                    keys.insert(key.to_owned());
+                } else {
+                    keys.remove(key);
+                }
+            }
+        }
+        Ok(keys)
     }
 
     /// The table in the database alone.

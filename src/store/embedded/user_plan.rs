@@ -56,9 +56,13 @@ impl UserPlan {
             Err(outcome) => return Ok(Err(outcome)),
         };
         if !write.stream.is_empty() {
-            let (first, head) = stream_ends(&tables.streams(), id)?;
-            if write.stream.first().is_some_and(|entry| entry.seq != head.next()) {
-                return Ok(Err(Outcome::Conflict));
+            let (mut first, head) = stream_ends(&tables.streams(), id)?;
+            if let Some(entry) = write.stream.first() {
+                if write.create {
+                    first = entry.seq;
+                } else if entry.seq != head.next() {
+                    return Ok(Err(Outcome::Conflict));
+                }
             }
             for entry in &write.stream {
                 let (key, what) = (numbered(id.bytes(), entry.seq), What::Stream(id, entry.seq));

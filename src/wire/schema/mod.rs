@@ -4,6 +4,7 @@
 //! is not what the code says). [`check`] holds a frame, ours or anybody's, against it.
 
 pub mod check;
+pub mod codes;
 pub mod tables;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod tests;
 use serde_json::{Map, Value, json};
 
 pub use check::{Side, check};
+pub use codes::codes;
 use tables::{CLIENT, FIELDS, Frame, SERVER, ref_to};
 
 use crate::base::{Close, Code};

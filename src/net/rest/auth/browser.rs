@@ -3,7 +3,9 @@
 use http::{HeaderMap, HeaderValue, header};
 
 use super::super::{Problem, RestState};
-use crate::base::Code;
+use crate::auth::session::RefreshToken;
+use crate::base::{Code, Session, WallTime};
+use crate::store::NameKind;
 
 /// `__Host-`: only over TLS, only for this host, for all of its paths (RFC 6265bis).
 const NAME: &str = "__Host-causerie";
@@ -49,6 +51,25 @@ pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
 pub(super) fn set_cookie(token: &str, seconds: u64) -> Result<HeaderValue, Problem> {
     let text = format!("{NAME}={token}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict");
     HeaderValue::from_str(&text).map_err(|_| Problem::internal("a refresh token does not fit a header"))
+}
+
+/// For so long after an exchange the same cookie may be shown again, in milliseconds.
+const AGAIN_MS: u64 = 30_000;
+
+/// The secret of the token that follows on a cookie's: always the same one. A page that is closed or loaded anew while it refreshes never sees
+/// the answer, and its browser shows the old cookie again; if that counted as a theft, whoever reloads twice would be signed out.
+///
+/// It cannot be known without the server's key. No name has a control character, so no name has this key.
+pub(super) fn successor(state: &RestState, token: &RefreshToken) -> [u8; 32] {
+    state.gateway.backend().name_key(NameKind::User, &format!("\0refresh\0{}", token.text())).0
+}
+
+/// Whether this exchange was done a moment ago, and nothing has come after it. Who stole the old cookie gains a moment and is found out as before:
+/// of two who hold the same successor, one uses it later.
+pub(super) fn asked_again(session: &Session, token: &RefreshToken, next: &RefreshToken, now: WallTime) -> bool {
+    token.hash() == session.previous_hash
+        && next.hash() == session.refresh_hash
+        && now < session.used_at.plus_ms(AGAIN_MS)
 }
 
 /// The header that removes the cookie.

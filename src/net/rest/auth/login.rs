@@ -103,7 +103,7 @@ pub(super) struct RefreshBody {
 }
 
 /// Exchanges a refresh token for a new access token and the next refresh token. Each is good for one use: the second use of one
-/// ends the session.
+/// ends the session. Only a cookie may be shown once more within 30 seconds, for an answer that was lost on its way, and gets the same successor.
 #[utoipa::path(post, path = "/api/v1/auth/refresh", operation_id = "refresh", tag = "auth", request_body = RefreshBody,
     responses((status = 200, description = "The session goes on.", body = SignedIn<'_>)))]
 pub(super) async fn refresh(
@@ -121,6 +121,8 @@ pub(super) async fn refresh(
     };
     let token = RefreshToken::parse(&text)?;
     let now = state.gateway.now().wall;
+    // Of two requests with one cookie the second must see what became of the first.
+    let _alone = if body.cookie { Some(state.alone(token.user().bytes()).await) } else { None };
     // Looked at before it is written: who guesses costs a read and no commit.
     let loaded = load(&state, token.user()).await?.ok_or(Code::NotAuthenticated)?;
     let session = loaded.sessions.iter().find(|session| session.id == token.session()).ok_or(Code::NotAuthenticated)?;
@@ -134,7 +136,11 @@ pub(super) async fn refresh(
     if loaded.user.suspended {
         return Err(Code::Suspended.into());
     }
-    let next = RefreshToken::new(token.user(), token.session(), random()?);
+    let secret = if body.cookie { browser::successor(&state, &token) } else { random()? };
+    let next = RefreshToken::new(token.user(), token.session(), secret);
+    if body.cookie && browser::asked_again(session, &token, &next, now) {
+        return start::answer(&state, StatusCode::OK, session, &next, &loaded.user.profile(), true);
+    }
     let write = Write::RotateRefresh {
         user: token.user(),
         session: token.session(),

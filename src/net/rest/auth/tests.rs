@@ -176,14 +176,15 @@ impl World {
         let answers = Box::new(move |ask| owner.answer(ask, now));
         let fake = Fake { backend: Arc::clone(&self.owner.backend), answers, now };
         let origins = vec!["https://chat.example".to_owned()];
-        router(RestState::new(Shared {
+        let state = RestState::new(Shared {
             gateway: Reach::Fake(Arc::new(fake)),
             keys: Keys::new(Arc::new(verifier)),
             ready: Ready::default(),
             limits: crate::base::limits::Limits::default(),
             auth: AuthState::new(CurrentSigner::new(signer), self.signup, REFRESH_MS, origins),
             turns: super::super::state::Turns::default(),
-        }))
+        });
+        router(state, crate::net::web::Client::default())
     }
 
     fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
@@ -452,14 +453,56 @@ fn browsers_get_the_refresh_token_as_a_cookie_and_must_say_where_they_are() {
     assert_ne!(next.cookie(), Some(set));
     // The cookie is not looked at unless it is asked for.
     world.send("POST", "refresh", &[origin, cookie], Some(json!({}))).is(Code::NotAuthenticated);
-    // Used twice.
-    refresh(&[cookie, origin]).is(Code::SessionEnded);
-
     let again = world.send("POST", "login", &[origin], Some(body)).ok(200);
     let bearer = format!("Bearer {}", again["access_token"].as_str().expect("a token"));
     let out = world.send("POST", "logout", &[("authorization", &bearer), cookie], None);
     out.ok(204);
     assert!(out.cookie().expect("a cookie").contains("Max-Age=0"));
+}
+
+#[test]
+fn a_cookie_whose_answer_was_lost_is_answered_again_and_a_stolen_one_ends_the_session() {
+    let mut world = World::new();
+    let headers = |set: &str| format!("x=y; {}", set.split(';').next().expect("a pair"));
+    let refresh = |world: &World, cookie: &str| {
+        let headers = [("origin", "https://localhost:8443"), ("cookie", cookie)];
+        world.send("POST", "refresh", &headers, Some(json!({"cookie": true})))
+    };
+    let body = json!({"username": "ann", "password": PASSWORD, "cookie": true});
+    let made = world.send("POST", "signup", &[("origin", "https://localhost:8443")], Some(body));
+    let first = headers(made.cookie().expect("a cookie"));
+    let asked = refresh(&world, &first);
+    asked.ok(200);
+    let second = headers(asked.cookie().expect("a cookie"));
+    assert_ne!(first, second);
+    // The page was loaded anew before the answer came: the same once more, and the successor is the same one.
+    world.at = world.at.plus_ms(29_999);
+    let again = refresh(&world, &first);
+    again.ok(200);
+    assert_eq!(headers(again.cookie().expect("a cookie")), second);
+    // Later it is a theft.
+    world.at = world.at.plus_ms(1);
+    refresh(&world, &first).is(Code::SessionEnded);
+    refresh(&world, &second).is(Code::SessionEnded);
+}
+
+#[test]
+fn of_two_who_hold_one_cookie_the_later_ends_the_session_for_both() {
+    let mut world = World::new();
+    let cookie = |answer: &Answer| answer.cookie().and_then(|set| set.split(';').next()).expect("a pair").to_owned();
+    let refresh = |world: &World, cookie: &str| {
+        let headers = [("origin", "https://localhost:8443"), ("cookie", cookie)];
+        world.send("POST", "refresh", &headers, Some(json!({"cookie": true})))
+    };
+    let body = json!({"username": "ann", "password": PASSWORD, "cookie": true});
+    let stolen = cookie(&world.send("POST", "signup", &[("origin", "https://localhost:8443")], Some(body)));
+    let anns = cookie(&refresh(&world, &stolen));
+    // The thief is quick, and has the same successor.
+    assert_eq!(cookie(&refresh(&world, &stolen)), anns);
+    world.at = world.at.plus_ms(60_000);
+    refresh(&world, &anns).ok(200);
+    world.at = world.at.plus_ms(60_000);
+    refresh(&world, &anns).is(Code::SessionEnded);
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn a_page_of_history_is_that_of_the_room() {
 #[test]
 fn pages_load_and_run_nothing() {
     let world = World::new(nowhere);
-    for path in ["/", "/api/problems"] {
+    for path in ["/api", "/api/", "/api/problems"] {
         let page = world.send(raw("GET", path, &[], ""));
         assert_eq!(page.status, StatusCode::OK);
         let policy = page.headers[header::CONTENT_SECURITY_POLICY].to_str().expect("text");

@@ -28,6 +28,7 @@ use crate::base::{
     Status, User, UserId, WallTime,
 };
 use crate::chat::{Actor, HistoryPage, RoomCommand, RoomEntry, RoomReply, UserCommand, UserReply};
+use crate::net::web::Client;
 use crate::shard::{Ask, AskAnswer};
 use crate::store::memory::Memory;
 use crate::store::{Backend, UserWrite, Write};
@@ -180,7 +181,7 @@ impl World {
             auth: super::auth::AuthState::default(),
             turns: super::state::Turns::default(),
         });
-        Self { router: router(state), backend, signer, users, ready }
+        Self { router: router(state, Client::default()), backend, signer, users, ready }
     }
 
     fn token(&self, who: UserId) -> String {

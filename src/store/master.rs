@@ -36,7 +36,7 @@ fn refuse<T>(text: String) -> Result<T, Failure> {
 
 impl MasterKeySource {
     /// Gets the key. `first_start`: there are no data yet, so a key may be made.
-    pub(super) fn load(&self, dir: &Path, first_start: bool) -> Result<Secret, Failure> {
+    pub(in crate::store) fn load(&self, dir: &Path, first_start: bool) -> Result<Secret, Failure> {
         match self {
             Self::DataDir => {
                 let path = dir.join(KEY_FILE);
@@ -137,14 +137,14 @@ fn make_key_file(path: &Path) -> Result<Secret, Failure> {
 }
 
 /// Makes a new name in a directory durable.
-pub(super) fn sync_parent(path: &Path) -> std::io::Result<()> {
+pub(in crate::store) fn sync_parent(path: &Path) -> std::io::Result<()> {
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 /// The data directory, ours alone while this value lives.
 #[derive(Debug)]
-pub(super) struct DataDir {
-    pub(super) path: PathBuf,
+pub(in crate::store) struct DataDir {
+    pub(in crate::store) path: PathBuf,
     lock: File,
 }
 
@@ -157,7 +157,7 @@ impl Drop for DataDir {
 
 impl DataDir {
     /// Makes the directory where it is missing (for its owner only) and locks it.
-    pub(super) fn lock(path: &Path, make: bool) -> Result<Self, Failure> {
+    pub(in crate::store) fn lock(path: &Path, make: bool) -> Result<Self, Failure> {
         if make && let Err(e) = fs::DirBuilder::new().recursive(true).mode(0o700).create(path) {
             return refuse(format!("the data directory {} cannot be made: {e}", path.display()));
         }
