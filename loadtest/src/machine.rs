@@ -78,15 +78,16 @@ pub fn data_folder(pid: u32) -> Option<PathBuf> {
     numbers.iter().find_map(file)
 }
 
-/// The commit of the checkout that the harness runs in, with `-dirty` when something is changed. `None` outside of a checkout of
-/// this project: then the version has to do.
+/// The commit of the checkout that the harness runs in, with `-dirty` when something is changed, except the reports: the first of a row
+/// of runs would make the others look changed. `None` outside of a checkout of this project: then the version has to do.
 #[must_use]
 pub fn commit() -> Option<String> {
     // Any other project's commit would say nothing about the harness.
     let ours = |top: &str| Path::new(top).join("loadtest/src/machine.rs").exists();
     let top = git(&["rev-parse", "--show-toplevel"]).filter(|top| ours(top))?;
     let head = git(&["-C", &top, "rev-parse", "--short=12", "HEAD"])?;
-    let changed = git(&["-C", &top, "status", "--porcelain", "--untracked-files=no"])?;
+    let but_reports = ":(top,exclude)docs/performance";
+    let changed = git(&["-C", &top, "status", "--porcelain", "--untracked-files=no", "--", but_reports])?;
     Some(if changed.is_empty() { head } else { format!("{head}-dirty") })
 }
 

@@ -27,13 +27,14 @@ impl Issuer {
         Self { secret: secret.to_owned(), issuer: "go42".to_owned(), audience: "go42".to_owned() }
     }
 
-    /// A token for `subject`, valid from now for so many seconds (negative: over already).
+    /// A token for `subject`, valid from now for so many seconds (negative: over already). All of one subject belong to one login, as
+    /// those of a client do that comes back: a server keeps something of each login.
     #[must_use]
     pub fn token(&self, subject: Uuid, name: &str, seconds: i64) -> String {
         let now = unix_seconds();
         self.sign(&serde_json::json!({
             "iss": self.issuer, "aud": [self.audience], "sub": subject, "iat": now, "nbf": now,
-            "exp": now + seconds, "jti": Uuid::now_v7(), "kid": self.key_id(),
+            "exp": now + seconds, "jti": Uuid::now_v7(), "sid": subject, "kid": self.key_id(),
             "preferred_username": name,
         }))
     }

@@ -111,7 +111,7 @@ fn ws_passes() {
 
 #[test]
 fn gorilla_passes() {
-    Peer::start(Command::new(made_ready(".cache/peers/gorilla"))).passes("raw");
+    Peer::start(Command::new(made_ready(".cache/servers/gorilla"))).passes("raw");
 }
 
 #[test]

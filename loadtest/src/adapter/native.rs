@@ -144,6 +144,9 @@ impl Adapter for Native {
             Kind::History => frames.write(format_args!(
                 r#"{{"type":"history","id":"{key}","room_id":"{room}","metadata":{{"limit":50}}}}"#
             )),
+            Kind::Past => frames.write(format_args!(
+                r#"{{"type":"history","id":"{key}","room_id":"{room}","metadata":{{"limit":50,"before":{seq}}}}}"#
+            )),
             Kind::Delete => {
                 frames.write(format_args!(r#"{{"type":"delete","id":"{key}","room_id":"{room}","seq":{seq}}}"#));
             }

@@ -260,7 +260,7 @@ impl Worker {
         let Some(kind) = pending.kind else { return };
         let took = now.saturating_sub(self.since_start(pending.due)) / 1000;
         let phase = &mut self.phases[pending.phase];
-        if kind == Kind::History {
+        if matches!(kind, Kind::History | Kind::Past) {
             phase.history.record_micros(took, 1);
             *phase.counts.entry("history rows".to_owned()).or_default() += u64::from(rows);
         } else {

@@ -5,6 +5,7 @@ use super::agenda::Action;
 use super::conn::Pending;
 use super::worker::Worker;
 use crate::adapter::{Asked, Message, Request};
+use crate::plan::split_mix;
 use crate::scenario::Kind;
 use crate::stamp::{Id, Stamp};
 
@@ -94,6 +95,12 @@ impl Worker {
         conn.requests = (conn.requests + 1) & !Id::REQUEST;
         if kind == Kind::Read {
             seq = self.spot(slot, room).map_or(0, |spot| spot.position());
+        }
+        if kind == Kind::Past {
+            let newest = self.spot(slot, room).map_or(0, |spot| spot.position());
+            // Anywhere, by the seed alone.
+            let chance = split_mix(self.setup.scenario.seed ^ u64::from(id.user) << 32 ^ u64::from(id.number));
+            seq = 1 + chance % newest.max(1);
         }
         let millis = self.unix_millis(now);
         let key = id.key(millis, self.setup.world.bits);

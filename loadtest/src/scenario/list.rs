@@ -22,6 +22,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("hot-room", include_str!("../../scenarios/hot-room.toml")),
     ("token-refresh", include_str!("../../scenarios/token-refresh.toml")),
     ("history", include_str!("../../scenarios/history.toml")),
+    ("past", include_str!("../../scenarios/past.toml")),
     ("many-rooms-50", include_str!("../../scenarios/many-rooms-50.toml")),
     ("many-rooms-500", include_str!("../../scenarios/many-rooms-500.toml")),
     ("soak", include_str!("../../scenarios/soak.toml")),

@@ -194,6 +194,8 @@ pub struct Mix {
     pub read: f64,
     /// Reads the newest page of a room.
     pub history: f64,
+    /// Reads a page from anywhere in a room's log.
+    pub past: f64,
     /// Changes an own message.
     pub edit: f64,
     /// Takes an own message back.
@@ -203,12 +205,13 @@ pub struct Mix {
 impl Mix {
     /// The kinds with their rates, as the report names them.
     #[must_use]
-    pub fn rates(&self) -> [(Kind, f64); 6] {
+    pub fn rates(&self) -> [(Kind, f64); 7] {
         [
             (Kind::Typing, self.typing),
             (Kind::Presence, self.presence),
             (Kind::Read, self.read),
             (Kind::History, self.history),
+            (Kind::Past, self.past),
             (Kind::Edit, self.edit),
             (Kind::Delete, self.delete),
         ]
@@ -225,8 +228,10 @@ pub enum Kind {
     Presence,
     /// The read marker.
     Read,
-    /// A page of a room's log.
+    /// The newest page of a room's log.
     History,
+    /// A page from anywhere in it.
+    Past,
     /// Another text for an own message.
     Edit,
     /// An own message taken back.
@@ -244,6 +249,7 @@ impl Kind {
             Self::Presence => "presence",
             Self::Read => "read",
             Self::History => "history",
+            Self::Past => "past",
             Self::Edit => "edit",
             Self::Delete => "delete",
             Self::Refresh => "refresh",
