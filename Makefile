@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-crash check fmt clippy pure deny tidy sim bench bench-check load load-10k load-peers reports fuzz judges clean-data
+.PHONY: help run test test-scylla test-crash test-cluster check fmt clippy pure deny tidy web screenshots lighthouse sim bench bench-check load load-10k load-peers reports fuzz judges clean-data
 
 # One choice of features and two profiles: dev for tests and checks, release for whoever runs or measures it. The features are those
 # of the whole workspace, wherever something is built: for one package alone cargo would choose fewer, and build nearly all again.
@@ -15,22 +15,33 @@ ARGS ?=
 export CARGO_TERM_COLOR ?= auto
 
 help: ## This list.
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Build and start the server on https://localhost:8443, with its data in ./data.
+run: ## Build and start server and web client on https://localhost:8443, with the data in ./data.
 	@scripts/setup run
 	@$(CARGO) build --locked --profile $(PROFILE) --workspace --bin causerie
 	@exec target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/causerie serve $(ARGS)
 
+# What is tried over the second store too: that which hangs on what was kept.
+ON_SCYLLA = at_rest::what deletion direct history order read_marker reload resume retry roles rooms sessions sign_in
 test: ## Every test, over real sockets and with other people's clients too. Sets up what is missing.
 	@scripts/setup test
-	$(CARGO) test --locked --workspace
+	scripts/cassandra with .cache/database $(CARGO) test --locked --workspace
+	@$(MAKE) --no-print-directory test-scylla
+
+test-scylla: ## What of the tests hangs on what was kept, and SIGKILL under load, over the second store (a part of make test).
+	CAUSERIE_TEST_STORE=scylla scripts/cassandra with .cache/database $(CARGO) test --locked --workspace --test server -- $(ON_SCYLLA)
+	CAUSERIE_TEST_STORE=scylla CAUSERIE_CRASH_ROUNDS=3 scripts/cassandra with .cache/database $(CARGO) test --locked --workspace --test crash
 
 test-crash: ## A hundred rounds of SIGKILL under load, each transcript held against the log (make test does five).
 	@scripts/setup test
 	CAUSERIE_CRASH_ROUNDS=100 $(CARGO) test --locked --test crash -- --nocapture
 
-check: fmt clippy pure deny tidy ## Format, lints, the pure half alone, dependencies, the house rules.
+test-cluster: ## ScyllaDB's part: three database nodes of 512 MiB, one taken down and brought back under load.
+	@scripts/setup test
+	$(CARGO) test --locked --workspace --test scylla -- --ignored --nocapture
+
+check: fmt clippy pure deny tidy web ## Format, lints, the pure half alone, dependencies, the house rules, the web client.
 
 sim: ## The seeded simulation (src/sim): SIM_SEEDS=n tries more seeds, SIM_FIRST=seed SIM_SEEDS=1 one again.
 	$(CARGO) test --locked --lib sim:: -- --nocapture
@@ -50,6 +61,22 @@ deny: ## Bans, licences and sources of dependencies.
 
 tidy: ## The house rules: layers, heads, orphans, lengths, dependencies.
 	$(CARGO) test --locked --test tidy
+
+web: ## The web client alone: generated sources, types, lints, unit tests, build, size of the first view.
+	@scripts/setup web
+	cd web && npm run --silent check && npm run --silent test
+	@scripts/setup run
+	scripts/web-size.mjs
+
+screenshots: ## Pictures of every page and state of the web client in target/screenshots (ARGS="room settings": only these).
+	@scripts/setup test
+	$(CARGO) build --locked --workspace --bin causerie
+	node tests/browser/screenshots.mjs $(ARGS)
+
+lighthouse: ## Lighthouse's accessibility and best practices of the web client, into docs/lighthouse.md.
+	@scripts/setup lighthouse
+	$(CARGO) build --locked --profile $(PROFILE) --workspace --bin causerie
+	CAUSERIE_BIN=target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/causerie scripts/lighthouse/run.mjs
 
 # RENEW=1 keeps what was measured in benches/recorded.json. ARGS: only benchmarks with one of these words in the name.
 BENCH = target/release/examples/bench

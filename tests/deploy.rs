@@ -43,7 +43,8 @@ fn page() -> Page {
     Counters::count(&mut counters.shed, ("kind", "reason"));
     snapshot.shell.http_requests.insert(200, 1);
     let driver = Driver::start(std::sync::Arc::new(Memory::new([0; 32])), DriverSettings::default()).unwrap();
-    let store = driver.numbers();
+    let mut store = driver.numbers();
+    store.size_bytes = 1;
     driver.drain();
     let shards = [snapshot];
     let numbers = Numbers {

@@ -10,10 +10,18 @@ use super::{hold, root};
 const BANNED: &[(&str, &[&str], &str)] = &[
     ("openssl-sys", &[], "one TLS library: rustls on ring"),
     ("native-tls", &[], "one TLS library: rustls on ring"),
-    ("aws-lc-rs", &[], "one library of ciphers: ring"),
-    ("aws-lc-sys", &[], "one library of ciphers: ring"),
+    (
+        "aws-lc-rs",
+        &["rustls", "rustls-webpki"],
+        "one library of ciphers: ring; ScyllaDB's driver brings it by rustls' defaults, and nothing calls it",
+    ),
+    ("aws-lc-sys", &["aws-lc-rs"], "one library of ciphers: ring; see aws-lc-rs"),
     ("rsa", &[], "RUSTSEC-2023-0071"),
-    ("tokio", &["hyper"], "the server runs on glommio; hyper uses its runtime-free channels only"),
+    (
+        "tokio",
+        &["hyper", "causerie", "scylla", "scylla-cql", "tokio-rustls"],
+        "the server runs on glommio; hyper uses its runtime-free channels only, ScyllaDB's driver has a thread of its own",
+    ),
     ("async-std", &[], "no second runtime"),
     ("smol", &[], "no second runtime"),
 ];

@@ -18,7 +18,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("shard", &["base", "chat", "wire", "auth", "connection", "store", "metrics"]),
     ("sim", &["base", "chat", "wire", "auth", "connection", "store", "metrics", "shard"]),
     // The shell.
-    ("store/backends", &["base", "store", "metrics", "shard", "keys"]),
+    ("store/backends", &["base", "store", "metrics", "shard", "keys", "runtime/bridge"]),
+    ("runtime/bridge", &[]),
     ("metrics/expose", &["metrics", "store/backends"]),
     ("keys", &["base", "auth", "config"]),
     ("config", &["base"]),
@@ -34,6 +35,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const SHELL_FILES: &[(&str, &str)] = &[
     ("src/store/embedded", "store/backends"),
     ("src/store/driver", "store/backends"),
+    ("src/store/master.rs", "store/backends"),
+    ("src/store/scylla", "store/backends"),
+    ("src/runtime/bridge.rs", "runtime/bridge"),
     ("src/metrics/expose.rs", "metrics/expose"),
     ("src/metrics/process.rs", "metrics/expose"),
     ("src/metrics/text.rs", "metrics/expose"),
@@ -42,11 +46,23 @@ const SHELL_FILES: &[(&str, &str)] = &[
 /// Where these words may stand at all.
 const WORDS: &[(&str, &[&str])] = &[
     ("glommio::", &["src/runtime/", "src/net/"]),
-    ("tokio::", &[]),
+    ("tokio::", &["src/runtime/bridge.rs", "src/store/scylla/"]),
     ("redb::", &["src/store/embedded/"]),
     ("axum::", &["src/net/"]),
     ("hyper::", &["src/net/"]),
-    ("rustls::", &["src/net/", "src/client/", "src/keys/", "src/app.rs", "src/main.rs", "loadtest/", "tests/"]),
+    (
+        "rustls::",
+        &[
+            "src/net/",
+            "src/client/",
+            "src/keys/",
+            "src/store/scylla/tls.rs",
+            "src/app.rs",
+            "src/main.rs",
+            "loadtest/",
+            "tests/",
+        ],
+    ),
 ];
 
 /// The layer of a file; `None` for who may use everything (`app`, `main`, `lib`).
