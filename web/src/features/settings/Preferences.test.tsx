@@ -14,7 +14,9 @@ import { Preferences } from "./Preferences";
 vi.setConfig({ testTimeout: 60_000 });
 configure({ asyncUtilTimeout: 60_000 });
 
-beforeAll(() => void startI18n());
+beforeAll(() => {
+  startI18n();
+});
 afterEach(() => {
   cleanup();
   vi.unstubAllGlobals();
@@ -40,7 +42,11 @@ function open() {
     user: userEvent.setup(),
     box,
     kept: (): boolean => selectSettings(store.getState()).notifications,
-    says: (permission: NotificationPermission) => act(async () => answer(permission)),
+    says: (permission: NotificationPermission) =>
+      act(() => {
+        answer(permission);
+        return Promise.resolve();
+      }),
     refused: (): boolean => document.querySelector(".notice") !== null,
   };
 }
