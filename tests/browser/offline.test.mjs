@@ -1,11 +1,12 @@
 // The app without a network: it opens with what was there, is installable, and a new version is offered and not forced.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import { kept, makeRoom, opened, say, sees, shown, signUp, the } from "./support/app.mjs";
 import { Device, launch } from "./support/browser.mjs";
 import { Relay } from "./support/relay.mjs";
 import { Server } from "./support/server.mjs";
+import { test } from "./support/test.mjs";
 import { eventually } from "./support/wait.mjs";
 
 let server, browser;
@@ -49,6 +50,25 @@ test("it opens without a server, with what was there", async () => {
   await say(later, "for later");
   await server.up();
   await sees(later, "for later");
+  await device.close();
+});
+
+test("no call of the API waits for the worker", async () => {
+  const device = await Device.open(browser, server.origin);
+  const page = await device.window();
+  await signUp(page, "ann.hurried");
+  await ready(page);
+  await page.reload();
+  await the.list(page).waitFor();
+  const [own, calls] = await eventually("the page has asked the API", () =>
+    page.evaluate(() => {
+      const [navigation] = performance.getEntriesByType("navigation");
+      const calls = performance.getEntriesByType("resource").filter(({ name }) => name.includes("/api/"));
+      return calls.length > 0 ? [navigation.workerStart, calls.map((call) => call.workerFinalSourceType)] : null;
+    }),
+  );
+  assert.ok(own > 0, "the page itself comes from the worker");
+  assert.deepEqual(calls, calls.map(() => "network"));
   await device.close();
 });
 

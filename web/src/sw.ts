@@ -1,6 +1,7 @@
 // The service worker: the app opens without a network, and a new version waits until the person says yes.
 //
 // It keeps the files of the build and nothing else: no answers of the API, no messages (those are in IndexedDB, under the model's rules).
+// Calls of the API go past it where the browser can do that (static routes), so that none waits for a worker to start.
 // `postMessage({type: "SKIP_WAITING"})` from the page means: take over now.
 
 import { clientsClaim } from "workbox-core";
@@ -16,6 +17,17 @@ self.addEventListener("message", (event) => {
   if (typeof data === "object" && data !== null && "type" in data && data.type === "SKIP_WAITING") {
     void self.skipWaiting();
   }
+});
+
+/** Chromium has it since version 123; TypeScript does not know it yet. */
+interface Routes {
+  addRoutes?(rule: { condition: { urlPattern: string }; source: "network" }): Promise<void>;
+}
+
+self.addEventListener("install", (event: ExtendableEvent & Routes) => {
+  // Without the route all is as before, only slower.
+  const added = event.addRoutes?.({ condition: { urlPattern: "/api/*" }, source: "network" }).catch(() => undefined);
+  if (added !== undefined) event.waitUntil(added);
 });
 
 clientsClaim();

@@ -3,7 +3,7 @@
 import type { Transport } from "@/client";
 import { type Model, modelIn } from "@/model/create";
 import type { Environment, Happening, TabMessage, Tabs } from "@/model/runtime/environment";
-import type { Account, Kept, KeptSend, KeptTimeline, Storage, Storages } from "@/model/runtime/storage";
+import type { Account, KeptSend, KeptTimeline, Opened, Storage, Storages } from "@/model/runtime/storage";
 import type { Person, Room, Settings } from "@/model/types";
 
 interface UserData {
@@ -35,7 +35,7 @@ export class Disk implements Storages {
     this.stored = account;
     return Promise.resolve();
   }
-  open(userId: string): Promise<Storage> {
+  open(userId: string): Promise<Opened> {
     let data = this.users.get(userId);
     if (!data) {
       data = noData();
@@ -46,16 +46,8 @@ export class Disk implements Storages {
       if (this.full) throw new Error("the disk is full");
     };
     const all = <T>(map: Map<string, T>): T[] => structuredClone([...map.values()]);
-    return Promise.resolve({
+    const storage: Storage = {
       kept: true,
-      load: (): Promise<Kept> =>
-        Promise.resolve({
-          rooms: all(user.rooms),
-          timelines: all(user.timelines),
-          people: all(user.people),
-          drafts: Object.fromEntries(user.drafts),
-          sends: all(user.sends),
-        }),
       sends: () => Promise.resolve(all(user.sends)),
       write: async ({ rooms, timelines, people, gone }) => {
         await Promise.resolve();
@@ -94,7 +86,15 @@ export class Disk implements Storages {
         }
       },
       close: () => undefined,
-    });
+    };
+    const found = {
+      rooms: all(user.rooms),
+      timelines: all(user.timelines),
+      people: all(user.people),
+      drafts: Object.fromEntries(user.drafts),
+      sends: all(user.sends),
+    };
+    return Promise.resolve({ storage, found });
   }
 }
 

@@ -4,7 +4,7 @@
 import { type ReactNode, type SubmitEvent, useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useSearchParams } from "react-router";
-import { type Problem, selectSession, signIn, signUp } from "@/model";
+import { type Person, type Problem, type Result, selectSession, signIn, signUp } from "@/model";
 import { Button } from "@/ui/Button";
 import { Notice } from "@/ui/Feedback";
 import { PasswordField, TextField } from "@/ui/Field";
@@ -67,6 +67,8 @@ function AuthForm({ kind }: { readonly kind: "signIn" | "signUp" }): ReactNode {
   const [mistakes, setMistakes] = useState<Mistakes>({});
   const [problem, setProblem] = useState<Problem | null>(null);
   const [busy, setBusy] = useState(false);
+  // What is drawn comes a moment later than a second press.
+  const asking = useRef(false);
   const [refusals, setRefusals] = useState(0);
   const why = useProblemText(problem);
   const field = fieldOf(problem);
@@ -81,9 +83,21 @@ function AuthForm({ kind }: { readonly kind: "signIn" | "signUp" }): ReactNode {
     if (refusals > 0) form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
   }, [refusals]);
 
+  const enter = (): Promise<Result<Person>> =>
+    making
+      ? dispatch(
+          signUp({
+            username: username.trim(),
+            password,
+            ...(displayName.trim() === "" ? {} : { displayName: displayName.trim() }),
+            ...(invite.trim() === "" ? {} : { invite: invite.trim() }),
+          }),
+        )
+      : dispatch(signIn(username.trim(), password));
+
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
-    if (busy) return;
+    if (asking.current) return;
     const found: Mistakes = {
       ...(username.trim() === "" ? { username: t("auth.usernameMissing") } : {}),
       ...(password === "" ? { password: t("auth.passwordMissing") } : {}),
@@ -95,18 +109,12 @@ function AuthForm({ kind }: { readonly kind: "signIn" | "signUp" }): ReactNode {
       toMistake();
       return;
     }
+    asking.current = true;
     setBusy(true);
-    const result = making
-      ? await dispatch(
-          signUp({
-            username: username.trim(),
-            password,
-            ...(displayName.trim() === "" ? {} : { displayName: displayName.trim() }),
-            ...(invite.trim() === "" ? {} : { invite: invite.trim() }),
-          }),
-        )
-      : await dispatch(signIn(username.trim(), password));
-    setBusy(false);
+    const result = await enter().finally(() => {
+      asking.current = false;
+      setBusy(false);
+    });
     if (!result.ok) {
       setProblem(result.problem);
       toMistake();

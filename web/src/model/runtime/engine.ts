@@ -12,7 +12,7 @@ import { type Answered, Calls, NOT_NOW, OK } from "./calls";
 import type { Environment, Happening, TabMessage } from "./environment";
 import { idMaker } from "./ids";
 import { Run } from "./run";
-import type { Account } from "./storage";
+import type { Account, Storage } from "./storage";
 
 /** How often the cookie is tried again when the server cannot be asked who one is. */
 const AGAIN_MS = 5000;
@@ -125,8 +125,7 @@ export class LiveEngine extends Calls implements Engine {
   async #enter({ person, deviceId }: Account): Promise<void> {
     this.run?.stop();
     this.run = null;
-    const storage = await this.env.storages.open(person.userId);
-    const kept = await storage.load();
+    const { storage, found } = await this.env.storages.open(person.userId);
     if (this.#stopped) {
       return;
     }
@@ -155,9 +154,9 @@ export class LiveEngine extends Calls implements Engine {
     this.#storage = storage;
     const session: Partial<SessionState> = { phase: "signedIn", me: person, deviceId, ended: null };
     this.batch.now({ do: "storage", storage: storage.kept ? "kept" : "memory" }, { do: "session", session });
-    run.start(kept);
+    run.start(found);
   }
-  #storage: Awaited<ReturnType<Environment["storages"]["open"]>> | null = null;
+  #storage: Storage | null = null;
 
   async signUp(wish: SignUp): Promise<Result<Person>> {
     const { username, password, displayName, invite } = wish;

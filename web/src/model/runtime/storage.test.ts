@@ -1,7 +1,7 @@
 // What is kept in IndexedDB comes back as it was, and is gone when it has to be.
 
 import "fake-indexeddb/auto";
-import { IDBFactory } from "fake-indexeddb";
+import { IDBFactory, IDBOpenDBRequest } from "fake-indexeddb";
 import { beforeEach, expect, it, vi } from "vitest";
 import type { Room } from "../types";
 import { browserStorages, type KeptSend, type KeptTimeline } from "./storage";
@@ -23,8 +23,13 @@ const send = (id: string): KeptSend => ({
   failed: null,
 });
 
+/** What another page would find. */
+const found = async (userId = "u1") => (await browserStorages().open(userId)).found;
+
+const NOTHING = { rooms: [], timelines: [], people: [], drafts: {}, sends: [] };
+
 async function filled() {
-  const storage = await browserStorages().open("u1");
+  const { storage } = await browserStorages().open("u1");
   await storage.write({ rooms: [room], timelines: [timeline], people: [person], gone: [] });
   await storage.putDraft("r1", "half a sentence");
   await storage.putSend(send("b"));
@@ -34,16 +39,16 @@ async function filled() {
 
 it("comes back after the page was closed", async () => {
   (await filled()).close();
-  const storage = await browserStorages().open("u1");
-  expect(storage.kept).toBe(true);
-  expect(await storage.load()).toEqual({
+  const opened = await browserStorages().open("u1");
+  expect(opened.storage.kept).toBe(true);
+  expect(opened.found).toEqual({
     rooms: [room],
     timelines: [timeline],
     people: [person],
     drafts: { r1: "half a sentence" },
     sends: [send("a"), send("b")],
   });
-  expect(await (await browserStorages().open("u2")).load()).toMatchObject({ rooms: [], sends: [] });
+  expect(await found("u2")).toEqual(NOTHING);
 });
 
 it("forgets a room that is gone, a draft that was sent, a message that is stored", async () => {
@@ -51,22 +56,15 @@ it("forgets a room that is gone, a draft that was sent, a message that is stored
   await storage.write({ rooms: [], timelines: [], people: [], gone: ["r1"] });
   await storage.putDraft("r1", "");
   await storage.deleteSend("a");
-  expect(await storage.load()).toMatchObject({ rooms: [], timelines: [], drafts: {}, sends: [send("b")] });
+  expect(await found()).toMatchObject({ rooms: [], timelines: [], drafts: {}, sends: [send("b")] });
 });
 
 it("sign-out deletes all; an ended session keeps what one wrote", async () => {
   const kept = await filled();
   await kept.wipe(true);
-  expect(await kept.load()).toEqual({
-    rooms: [],
-    timelines: [],
-    people: [],
-    drafts: { r1: "half a sentence" },
-    sends: [send("a"), send("b")],
-  });
+  expect(await found()).toEqual({ ...NOTHING, drafts: { r1: "half a sentence" }, sends: [send("a"), send("b")] });
   await kept.wipe(false);
-  const again = await browserStorages().open("u1");
-  expect(await again.load()).toEqual({ rooms: [], timelines: [], people: [], drafts: {}, sends: [] });
+  expect(await found()).toEqual(NOTHING);
 });
 
 it("knows who is signed in", async () => {
@@ -88,8 +86,32 @@ it("where the browser keeps nothing, memory does, and it is told", async () => {
   expect(await storages.account()).toBe("unknown");
   await storages.setAccount({ person, deviceId: "d1" });
   expect(await storages.account()).toEqual({ person, deviceId: "d1" });
-  const storage = await storages.open("u1");
+  const { storage, found } = await storages.open("u1");
   expect(storage.kept).toBe(false);
+  expect(found).toEqual(NOTHING);
   await storage.putSend(send("a"));
   expect(await storage.sends()).toEqual([send("a")]);
+});
+
+it("a database that says nothing is none", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  vi.stubGlobal("indexedDB", { open: () => new IDBOpenDBRequest() });
+  const storages = browserStorages();
+  const asked = [storages.account(), storages.setAccount({ person, deviceId: "d1" }), storages.open("u1")] as const;
+  await vi.advanceTimersByTimeAsync(10_000);
+  vi.useRealTimers();
+  const [account, , { storage, found }] = await Promise.all(asked);
+  expect(account).toEqual({ person, deviceId: "d1" });
+  expect([storage.kept, found]).toEqual([false, NOTHING]);
+});
+
+it("a database that cannot be read is none", async () => {
+  (await filled()).close();
+  const broken = vi.spyOn(IDBObjectStore.prototype, "getAll").mockImplementation(() => {
+    throw new DOMException("the disk is broken", "UnknownError");
+  });
+  const { storage, found } = await browserStorages().open("u1");
+  expect([storage.kept, found]).toEqual([false, NOTHING]);
+  broken.mockRestore();
+  expect((await browserStorages().open("u1")).storage.kept).toBe(true);
 });

@@ -51,7 +51,6 @@ export interface Writing {
 
 export interface Storage {
   readonly kept: boolean;
-  load(): Promise<Kept>;
   sends(): Promise<readonly KeptSend[]>;
   write(writing: Writing): Promise<void>;
   putDraft(roomId: RoomId, text: string): Promise<void>;
@@ -68,12 +67,18 @@ export interface Account {
   readonly deviceId: string;
 }
 
+/** A storage, and what was in it when it was opened. */
+export interface Opened {
+  readonly storage: Storage;
+  readonly found: Kept;
+}
+
 /** Opens what is kept. Handed in, so that tests have their own. */
 export interface Storages {
   /** `unknown`: this browser keeps nothing, so only the cookie can tell. */
   account(): Promise<Account | null | "unknown">;
   setAccount(account: Account | null): Promise<void>;
-  open(userId: string): Promise<Storage>;
+  open(userId: string): Promise<Opened>;
 }
 
 interface UserSchema extends DBSchema {
@@ -84,10 +89,28 @@ interface UserSchema extends DBSchema {
   sends: { key: string; value: KeptSend };
 }
 
+interface DeviceSchema extends DBSchema {
+  device: { key: string; value: Account };
+}
+
 const STORES = ["rooms", "timelines", "people", "drafts", "sends"] as const;
 /** Raise it with the form of what is kept, and say in `upgrade` what becomes of the old. */
 const VERSION = 1;
 const DEVICE = "causerie";
+
+/** A database that says nothing for so long is taken for none: the page would wait for it for ever, and without a word. */
+const SILENT_MS = 10_000;
+
+/** What is asked of a database, unless it says nothing. What comes too late after all is handed to `late`. */
+function unlessSilent<T>(asked: Promise<T>, late: (value: T) => void): Promise<T> {
+  return new Promise((done, failed) => {
+    const silent = setTimeout(() => {
+      failed(new Error("the database says nothing"));
+      asked.then(late, () => undefined);
+    }, SILENT_MS);
+    asked.then(done, failed).finally(() => clearTimeout(silent));
+  });
+}
 
 class KeptStorage implements Storage {
   readonly kept = true;
@@ -167,9 +190,6 @@ class MemoryStorage implements Storage {
   readonly kept = false;
   readonly #sends = new Map<string, KeptSend>();
 
-  load(): Promise<Kept> {
-    return Promise.resolve({ rooms: [], timelines: [], people: [], drafts: {}, sends: [...this.#sends.values()] });
-  }
   sends(): Promise<readonly KeptSend[]> {
     return Promise.resolve([...this.#sends.values()]);
   }
@@ -199,35 +219,36 @@ class MemoryStorage implements Storage {
 /** IndexedDB of this browser. */
 export function browserStorages(): Storages {
   let account: Account | null = null;
-  const device = () =>
-    openDB<{ device: { key: string; value: Account } }>(DEVICE, 1, {
-      upgrade: (db) => void db.createObjectStore("device"),
-    });
+  const device = async <T>(use: (db: IDBPDatabase<DeviceSchema>) => Promise<T>): Promise<T> => {
+    const db = await openDB<DeviceSchema>(DEVICE, 1, { upgrade: (fresh) => void fresh.createObjectStore("device") });
+    return use(db).finally(() => db.close());
+  };
+  const nothing = (): void => undefined;
   return {
     account: async () => {
       try {
-        const db = await device();
-        const found = await db.get("device", "account");
-        db.close();
-        return found ?? null;
+        return (
+          (await unlessSilent(
+            device((db) => db.get("device", "account")),
+            nothing,
+          )) ?? null
+        );
       } catch {
         return account ?? "unknown";
       }
     },
     setAccount: async (next) => {
       account = next;
-      try {
-        const db = await device();
+      const put = device(async (db) => {
         await (next ? db.put("device", next, "account") : db.delete("device", "account"));
-        db.close();
-      } catch {
-        // This browser keeps nothing: `open` says so.
-      }
+      });
+      // Where this browser keeps nothing, `open` says so.
+      await unlessSilent(put, nothing).catch(nothing);
     },
     open: async (userId) => {
       const name = `causerie-${userId}`;
       try {
-        const db = await openDB<UserSchema>(name, VERSION, {
+        const opening = openDB<UserSchema>(name, VERSION, {
           upgrade: (fresh) => {
             fresh.createObjectStore("rooms", { keyPath: "roomId" });
             fresh.createObjectStore("timelines", { keyPath: "roomId" });
@@ -238,9 +259,18 @@ export function browserStorages(): Storages {
           // A newer version of the app, or a sign-out, wants it: let go.
           blocking: (_current, _blocked, event) => (event.target as IDBDatabase | null)?.close(),
         });
-        return new KeptStorage(db, name);
+        const read = opening.then(async (db) => {
+          const storage = new KeptStorage(db, name);
+          try {
+            return { storage, found: await storage.load() };
+          } catch (error) {
+            storage.close();
+            throw error;
+          }
+        });
+        return await unlessSilent(read, ({ storage }) => storage.close());
       } catch {
-        return new MemoryStorage();
+        return { storage: new MemoryStorage(), found: { rooms: [], timelines: [], people: [], drafts: {}, sends: [] } };
       }
     },
   };
