@@ -1,11 +1,12 @@
 // Two devices of one person, several people in a room with different rights: all see the same, soon.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import { inside, joinRoom, makeRoom, opened, say, saidOnce, sees, shown, signIn, signUp, the } from "./support/app.mjs";
 import { Device, launch } from "./support/browser.mjs";
 import { Person } from "./support/people.mjs";
 import { Server } from "./support/server.mjs";
+import { test } from "./support/test.mjs";
 import { eventually } from "./support/wait.mjs";
 
 let server, browser;

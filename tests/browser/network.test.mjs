@@ -1,12 +1,13 @@
 // A network that breaks, and a server that crashes: nothing is lost, nothing comes twice, and it is said in words when it lasts.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import { inside, joinRoom, makeRoom, opened, say, saidOnce, sees, shown, signUp, texts, the, wholeRoom } from "./support/app.mjs";
 import { Device, launch } from "./support/browser.mjs";
 import { Person } from "./support/people.mjs";
 import { Proxy } from "./support/proxy.mjs";
 import { Server } from "./support/server.mjs";
+import { test } from "./support/test.mjs";
 import { eventually } from "./support/wait.mjs";
 
 const FAST = { "limits.messages_per_second": 1000, "limits.messages_burst": 1000, "limits.requests_per_second": 1000 };

@@ -1,11 +1,12 @@
 // Being told of a message while one does not look: by a notification, by a tone, once, and never while one reads it.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import { makeRoom, opened, sees, signUp, the } from "./support/app.mjs";
 import { Device, launch } from "./support/browser.mjs";
 import { Person } from "./support/people.mjs";
 import { Server } from "./support/server.mjs";
+import { test } from "./support/test.mjs";
 import { eventually } from "./support/wait.mjs";
 
 let server, browser;

@@ -1,10 +1,11 @@
 // What the server says with the page: who may keep what, what the page may do, and that the browser holds it to that.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { Device, launch } from "./support/browser.mjs";
 import { Server } from "./support/server.mjs";
+import { test } from "./support/test.mjs";
 
 let server, browser;
 before(async () => {

@@ -3,12 +3,13 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import { inside, opened, PASSWORD, say, sees, shown, signIn, the } from "./support/app.mjs";
 import { Device, launch } from "./support/browser.mjs";
 import { Person } from "./support/people.mjs";
 import { Server } from "./support/server.mjs";
 import { STATES, world } from "./support/states.mjs";
+import { test } from "./support/test.mjs";
 import { eventually } from "./support/wait.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");

@@ -1,11 +1,12 @@
 // Who is signed in, and for how long: the cookie that no script sees, the refresh that nobody notices, and the ways in which it ends.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import { inside, joinRoom, kept, makeRoom, opened, PASSWORD, say, saidOnce, sees, signIn, signUp, the } from "./support/app.mjs";
 import { Device, launch } from "./support/browser.mjs";
 import { Person } from "./support/people.mjs";
 import { Server } from "./support/server.mjs";
+import { test } from "./support/test.mjs";
 import { eventually } from "./support/wait.mjs";
 
 let server, browser;

@@ -1,10 +1,11 @@
 // From the first page to a conversation: two people, two windows, and nothing that a newcomer would have to know.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import { joinRoom, makeRoom, opened, saidOnce, say, sees, shown, signUp, the } from "./support/app.mjs";
 import { Device, launch } from "./support/browser.mjs";
 import { Server } from "./support/server.mjs";
+import { test } from "./support/test.mjs";
 import { eventually } from "./support/wait.mjs";
 
 let server, browser;

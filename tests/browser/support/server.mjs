@@ -54,6 +54,11 @@ export class Server {
   #starts = 0;
   #agent = new Agent({ keepAlive: true, maxSockets: 16, rejectUnauthorized: false });
 
+  /** The last lines that each server which runs wrote to its log. */
+  static logs(lines) {
+    return [...alive].map((server) => `log of ${server.origin}\n${server.log.trimEnd().split("\n").slice(-lines).join("\n")}`);
+  }
+
   /** Starts one. `settings`: keys of the configuration, such as "auth.access_token_seconds". */
   static async start(settings = {}) {
     const server = new Server(settings);
