@@ -48,8 +48,9 @@ const RING_DEPTH: usize = 4096;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// glommio 0.9 falls asleep over tasks that are ready when its preemption timer, or a late wake-up from another thread, comes between
 /// its look at the sockets and the first task it would run (glommio/glommio, pull request 53). Only another event ends that sleep, so
-/// each executor gets one this often. Costs about 0.1 % of a core when idle. Several, since the one that ends a sleep may be lost to the same
-/// fault, and then the next one is there.
+/// each executor gets one this often, also where the pump sleeps in its own watch: each of its passes goes through the executor, which may
+/// fall asleep over the pump itself. Costs about 0.1 % of a core when idle. Several, since the one that ends a sleep may be lost to the
+/// same fault, and then the next one is there.
 const HEARTBEATS: [Duration; 4] =
     [Duration::from_millis(20), Duration::from_millis(70), Duration::from_millis(230), Duration::from_secs(1)];
 /// A shard that has not begun in this time will not (the same fault, before its heartbeat runs).
@@ -126,6 +127,9 @@ pub struct LaunchSettings {
     pub send_batch: usize,
     /// How long handshakes and requests are worked on before those who talk have their turn, in microseconds. 0: as long as there are any.
     pub handshake_us: u64,
+    /// Tasks that are ready are interrupted after this time for a look at the sockets. The shorter, the more often executors fall asleep over
+    /// tasks that are ready, until a heartbeat wakes them (decision 0008).
+    pub look_every: Duration,
     /// Threads for argon2 and the like.
     pub pool_threads: usize,
     /// Work that may wait for them.
@@ -142,6 +146,7 @@ impl Default for LaunchSettings {
             pace_ms: 40,
             send_batch: 256,
             handshake_us: 1000,
+            look_every: LOOK_EVERY,
             pool_threads: 2,
             pool_waiting: 256,
         }
@@ -438,7 +443,7 @@ fn executor(shard: u16, cpu: Cpu, settings: &LaunchSettings) -> Result<LocalExec
         .name(&format!("shard-{shard}"))
         .io_memory(IO_MEMORY)
         .ring_depth(RING_DEPTH)
-        .preempt_timer(LOOK_EVERY)
+        .preempt_timer(settings.look_every)
         .spin_before_park(Duration::from_micros(settings.spin_us))
         .make()
         .map_err(|why| why.to_string())
@@ -479,7 +484,6 @@ async fn shard<M, F, S, Fut>(
         rings,
     };
     let pump = Pump::new(machine(id, clock.now()), parts);
-    let watching = pump.watching();
     let running = match glommio::spawn_local_into(pump.clone().run(), queues.live) {
         Ok(task) => task.detach(),
         Err(why) => {
@@ -491,10 +495,8 @@ async fn shard<M, F, S, Fut>(
     let portions = Portions::new(settings.handshake_us, shell.clone());
     let handle = ShardHandle { id, port, gateway, shell, gate, portions: portions.clone(), queues, mailbox };
     handle.spawn(Work::Live, portions.open());
-    if !watching {
-        for every in HEARTBEATS {
-            handle.spawn(Work::Background, heartbeat(every));
-        }
+    for every in HEARTBEATS {
+        handle.spawn(Work::Background, heartbeat(every));
     }
     let result = start(handle).await.map_err(|why| LaunchError::Start { shard: id.0, why });
     let failed = result.is_err();

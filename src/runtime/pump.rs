@@ -177,11 +177,6 @@ impl<M: Machine> Pump<M> {
         })
     }
 
-    /// Whether it sleeps in a watch of its own, and so ends every sleep of the executor.
-    pub fn watching(&self) -> bool {
-        self.watch.is_some()
-    }
-
     /// Runs until [`Order::Stop`].
     pub async fn run(self: Rc<Self>) {
         loop {

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use causerie::base::{Code, ShardId};
+use causerie::runtime::{LaunchSettings, ShardHandle};
 use causerie::shard::Ask;
 use causerie::store::{Query, Write};
 use futures_util::future::join_all;
 
-use crate::{HANG, bare};
+use crate::{HANG, bare, on_shard, settings};
 
 /// A `block_on` for threads that are not shards.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -23,12 +24,12 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     let waker = std::task::Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = std::task::Context::from_waker(&waker);
     let mut future = std::pin::pin!(future);
-    let end = std::time::Instant::now() + HANG;
+    let end = Instant::now() + HANG;
     loop {
         if let std::task::Poll::Ready(result) = future.as_mut().poll(&mut cx) {
             return result;
         }
-        assert!(std::time::Instant::now() < end, "no answer in {HANG:?}");
+        assert!(Instant::now() < end, "no answer in {HANG:?}");
         thread::park_timeout(HANG);
     }
 }
@@ -108,6 +109,27 @@ fn the_store_and_the_blocking_pool_answer_from_any_thread() {
     assert_eq!(block_on(gateway.blocking(|| panic!("on purpose"))).map(|()| 0).unwrap_err().code, Code::Internal);
     assert_eq!(gateway.shared_figures().store_bytes, 7);
     server.stop();
+}
+
+/// Interrupted as often as this, an executor falls asleep over its own tasks all the time (decision 0008). Nothing else comes that could wake
+/// it: no socket, no other thread.
+#[test]
+fn a_shard_that_fell_asleep_over_tasks_that_are_ready_is_woken() {
+    const ROUNDS: u32 = 10_000;
+    let settings = LaunchSettings { look_every: Duration::from_micros(30), ..settings() };
+    let rounds = on_shard(&settings, |handle: ShardHandle| async move {
+        let mut answers = 0;
+        for round in 0..ROUNDS {
+            // The answer comes sooner and later than the shard falls asleep.
+            let work = move || {
+                let end = Instant::now() + Duration::from_micros(u64::from(round % 300));
+                while Instant::now() < end {}
+            };
+            answers += u32::from(handle.gateway.blocking(work).await.is_ok());
+        }
+        answers
+    });
+    assert_eq!(rounds, ROUNDS);
 }
 
 #[test]
