@@ -177,6 +177,11 @@ impl<M: Machine> Pump<M> {
         })
     }
 
+    /// Whether it sleeps in a watch of its own.
+    pub fn watching(&self) -> bool {
+        self.watch.is_some()
+    }
+
     /// Runs until [`Order::Stop`].
     pub async fn run(self: Rc<Self>) {
         loop {
