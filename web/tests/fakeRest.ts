@@ -30,6 +30,11 @@ export function answerRest(server: FakeServer, cookies: { refresh: string }, url
     });
   };
   switch (call) {
+    case "POST auth/signup": {
+      const name = String(body["username"]);
+      if ([...server.users.values()].some(({ shape }) => shape.username === name)) return problem(409, "name_taken");
+      return signedIn(server.addUser(name, String(body["password"])), server.id(4), server.id(3));
+    }
     case "POST auth/login": {
       const user = [...server.users.values()].find(({ shape }) => shape.username === body["username"]);
       if (!user || user.password !== body["password"]) return problem(401, "bad_credentials");

@@ -84,10 +84,10 @@ export class FakeServer {
 
   // ---- What a test sets up and does
 
-  addUser(username: string): FakeUser {
+  addUser(username: string, password = "password"): FakeUser {
     const user: FakeUser = {
       shape: { user_id: this.id(1), username, display_name: username, admin: false },
-      password: "password",
+      password,
       sessions: new Map(),
       streamSeq: 0,
     };

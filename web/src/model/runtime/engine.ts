@@ -16,6 +16,8 @@ import type { Account, Storage } from "./storage";
 
 /** How often the cookie is tried again when the server cannot be asked who one is. */
 const AGAIN_MS = 5000;
+/** After this a call at the door that got no answer is made once more: connections break, and nobody should have to press twice for that. */
+const DOOR_AGAIN_MS = 1000;
 
 export class LiveEngine extends Calls implements Engine {
   protected readonly env: Environment;
@@ -27,6 +29,8 @@ export class LiveEngine extends Calls implements Engine {
   protected state!: () => State;
   protected run: Run | null = null;
   #ahead = 0;
+  /** The name of a sign-up whose answer was lost: there may be that account, and it may be ours. */
+  #unsure: string | null = null;
   #unlisten: () => void = () => undefined;
   #stopped = false;
 
@@ -167,20 +171,41 @@ export class LiveEngine extends Calls implements Engine {
       ...(displayName === undefined ? {} : { display_name: displayName }),
       ...(invite === undefined ? {} : { invite }),
     };
-    return this.#enterBy(await this.rest.open("signup", { body }));
+    const answer = await this.#twice(() => this.rest.open("signup", { body }), username);
+    if (!answer.ok && answer.refusal.code === "name_taken" && this.#unsure === username) {
+      // With another password it is somebody else's.
+      const known = await this.rest.open("login", { body: { username, password, cookie: true } });
+      return this.#enterBy(known.ok ? known : answer);
+    }
+    return this.#enterBy(answer);
+  }
+
+  /** Makes a call of somebody who is not signed in, once more if no answer came. */
+  async #twice<T>(call: () => Promise<Answered<T>>, name: string | null = null): Promise<Answered<T>> {
+    const answer = await call();
+    if (answer.ok || answer.refusal.code !== "network") {
+      return answer;
+    }
+    this.#unsure = name ?? this.#unsure;
+    if (!this.env.page().online) {
+      return answer;
+    }
+    await new Promise<void>((done) => void this.env.after(DOOR_AGAIN_MS, done));
+    return call();
   }
 
   async signIn(username: string, password: string): Promise<Result<Person>> {
     const account = await this.#account();
     const device = account?.person.username.toLowerCase() === username.toLowerCase() ? account.deviceId : undefined;
     const body = { username, password, cookie: true, ...(device === undefined ? {} : { device_id: device }) };
-    return this.#enterBy(await this.rest.open("login", { body }));
+    return this.#enterBy(await this.#twice(() => this.rest.open("login", { body })));
   }
 
   async #enterBy(answer: Answered<SignedIn>): Promise<Result<Person>> {
     if (!answer.ok) {
       return this.no(answer.refusal);
     }
+    this.#unsure = null;
     this.#tokens.clear();
     return { ok: true, value: await this.#signedIn(answer.value) };
   }
