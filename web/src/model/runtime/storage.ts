@@ -102,7 +102,7 @@ const DEVICE = "causerie";
 const SILENT_MS = 10_000;
 
 /** What is asked of a database, unless it says nothing. What comes too late after all is handed to `late`. */
-function unlessSilent<T>(asked: Promise<T>, late: (value: T) => void): Promise<T> {
+function unlessSilent<T>(asked: Promise<T>, late: (value: T) => void = () => undefined): Promise<T> {
   return new Promise((done, failed) => {
     const silent = setTimeout(() => {
       failed(new Error("the database says nothing"));
@@ -219,31 +219,25 @@ class MemoryStorage implements Storage {
 /** IndexedDB of this browser. */
 export function browserStorages(): Storages {
   let account: Account | null = null;
-  const device = async <T>(use: (db: IDBPDatabase<DeviceSchema>) => Promise<T>): Promise<T> => {
-    const db = await openDB<DeviceSchema>(DEVICE, 1, { upgrade: (fresh) => void fresh.createObjectStore("device") });
-    return use(db).finally(() => db.close());
+  const device = <T>(use: (db: IDBPDatabase<DeviceSchema>) => Promise<T>): Promise<T> => {
+    const opening = openDB<DeviceSchema>(DEVICE, 1, { upgrade: (fresh) => void fresh.createObjectStore("device") });
+    return unlessSilent(opening.then((db) => use(db).finally(() => db.close())));
   };
-  const nothing = (): void => undefined;
   return {
     account: async () => {
       try {
-        return (
-          (await unlessSilent(
-            device((db) => db.get("device", "account")),
-            nothing,
-          )) ?? null
-        );
+        return (await device((db) => db.get("device", "account"))) ?? null;
       } catch {
         return account ?? "unknown";
       }
     },
     setAccount: async (next) => {
       account = next;
-      const put = device(async (db) => {
-        await (next ? db.put("device", next, "account") : db.delete("device", "account"));
-      });
-      // Where this browser keeps nothing, `open` says so.
-      await unlessSilent(put, nothing).catch(nothing);
+      try {
+        await device<unknown>((db) => (next ? db.put("device", next, "account") : db.delete("device", "account")));
+      } catch {
+        // This browser keeps nothing: `open` says so.
+      }
     },
     open: async (userId) => {
       const name = `causerie-${userId}`;
